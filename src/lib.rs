@@ -1,0 +1,6 @@
+//! longshore: an FTP server that shows its ports.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod settings;
+pub mod storage;

@@ -1,0 +1,226 @@
+//! The settings as the server uses them: typed, checked, complete.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Everything that can be set. A value that is in here has passed all checks.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Settings {
+    /// `[server]`: sockets, ports, clocks.
+    pub server: ServerSettings,
+    /// `[storage]`: what is served.
+    pub storage: StorageSettings,
+    /// `[accounts]`: who may log in.
+    pub accounts: AccountSettings,
+    /// `[transfer]`: how bytes are carried.
+    pub transfer: TransferSettings,
+    /// `[log]`: what is written about it.
+    pub log: LogSettings,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerSettings {
+    /// Control listeners. IPv6 ones are bound with `IPV6_V6ONLY`, so no client ever shows up with a v4-mapped address.
+    pub listen: Vec<SocketAddr>,
+    /// The text of the 220 greeting.
+    pub greeting: String,
+    /// Ports that PASV and EPSV may offer.
+    pub passive_ports: RangeInclusive<u16>,
+    /// The address that PASV advertises.
+    pub passive_address: PassiveAddress,
+    /// Who may connect to an offered passive port.
+    pub passive_peer: PassivePeer,
+    /// Whether EPSV is offered on IPv4 too.
+    pub epsv: Epsv,
+    /// Whether PORT and EPRT are served.
+    pub active: bool,
+    /// A session without a command or a transfer for this long is told 421.
+    pub idle_timeout: Duration,
+    /// A connection that has not logged in by then is told 421.
+    pub login_timeout: Duration,
+    /// A data connection on which nothing moves for this long is given up.
+    pub data_timeout: Duration,
+    /// How long running transfers may go on once the server is told to stop.
+    pub shutdown_grace: Duration,
+}
+
+/// The IPv4 address that PASV advertises (`passive_address`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum PassiveAddress {
+    /// The local address of the control connection.
+    Auto,
+    /// Always this one.
+    One(Advertised),
+    /// By the client's network, the longest prefix wins; a client in none of them gets the control connection's own.
+    ByClient(Vec<(IpNet, Advertised)>),
+}
+
+/// An address to advertise.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Advertised {
+    /// An IPv4 address.
+    Address(Ipv4Addr),
+    /// A host name, looked up when it is needed.
+    Name(String),
+}
+
+/// Who may connect to an offered passive port (`passive_peer`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassivePeer {
+    /// Only the address that the control connection comes from.
+    SameAddress,
+    /// Anybody; a foreign address is logged.
+    Any,
+}
+
+/// Where EPSV is served (`epsv`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epsv {
+    /// On IPv4 and IPv6.
+    On,
+    /// On IPv6 only, so that IPv4 clients fall back to PASV and show its six numbers.
+    Ipv6Only,
+}
+
+/// `[storage]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct StorageSettings {
+    /// The directory that is served.
+    pub root: PathBuf,
+    /// Permission bits that new files and directories do not get.
+    pub umask: u32,
+    /// Whether an upload is on the disk (fsync) before its 226.
+    pub fsync: bool,
+}
+
+/// `[accounts]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountSettings {
+    /// The accounts file; without one there are no accounts but anonymous.
+    pub file: Option<PathBuf>,
+    /// What `anonymous` and `ftp` may do.
+    pub anonymous: Anonymous,
+}
+
+/// What anonymous users may do (`anonymous`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// They are not let in.
+    Off,
+    /// They may list and download.
+    ReadOnly,
+    /// They may do everything below the root.
+    ReadWrite,
+}
+
+/// `[transfer]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransferSettings {
+    /// What TYPE A does.
+    pub ascii: Ascii,
+}
+
+/// What TYPE A does (`ascii`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ascii {
+    /// Line ends are converted, as RFC 959 says.
+    Convert,
+    /// TYPE A is accepted and nothing is converted.
+    Binary,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogSettings {
+    /// Text for people or JSON for programs.
+    pub format: LogFormat,
+    /// The least severe diagnostics that are written (`tracing` levels).
+    pub level: LogLevel,
+    /// Where the session log goes; `None` (`-` in the file) is standard output.
+    pub sessions: Option<PathBuf>,
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text an event.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `log.level`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Faults of ours.
+    Error,
+    /// What an administrator should look at.
+    Warn,
+    /// Start, stop, sessions.
+    Info,
+    /// Each step.
+    Debug,
+    /// Everything, the engine's own messages included.
+    Trace,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: vec![
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 21),
+                SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 21),
+            ],
+            greeting: "longshore: an FTP server that shows its ports".to_owned(),
+            passive_ports: 49152..=65535,
+            passive_address: PassiveAddress::Auto,
+            passive_peer: PassivePeer::SameAddress,
+            epsv: Epsv::On,
+            active: true,
+            idle_timeout: Duration::from_secs(300),
+            login_timeout: Duration::from_secs(60),
+            data_timeout: Duration::from_secs(120),
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for StorageSettings {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("ftp"),
+            umask: 0o022,
+            fsync: false,
+        }
+    }
+}
+
+impl Default for AccountSettings {
+    fn default() -> Self {
+        Self {
+            file: None,
+            anonymous: Anonymous::ReadOnly,
+        }
+    }
+}
+
+impl Default for TransferSettings {
+    fn default() -> Self {
+        Self { ascii: Ascii::Convert }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: LogLevel::Info,
+            sessions: None,
+        }
+    }
+}

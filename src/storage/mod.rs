@@ -1,0 +1,3 @@
+//! Files below a root that nothing escapes.
+
+pub mod rights;
