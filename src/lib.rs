@@ -2,5 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod ports;
+pub mod sessions;
 pub mod settings;
 pub mod storage;
