@@ -2,5 +2,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod accounts;
 pub mod settings;
 pub mod storage;

@@ -44,9 +44,15 @@ pub(crate) type Parsed<T> = Result<T, Vec<Bad>>;
 /// The names of an enum's values.
 pub(crate) type Choices<T> = [(&'static str, T)];
 
-/// A string as TOML writes it.
+/// A string as TOML writes it, on one line.
 pub(crate) fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
+    let escaped = text.chars().map(|char| match char {
+        '"' | '\\' => format!("\\{char}"),
+        '\n' => "\\n".to_owned(),
+        _ if char.is_control() => format!("\\u{:04X}", u32::from(char)),
+        _ => char.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 /// A value as TOML writes it.
