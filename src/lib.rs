@@ -3,5 +3,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod accounts;
+pub mod cli;
 pub mod settings;
 pub mod storage;
