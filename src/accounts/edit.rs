@@ -29,14 +29,13 @@ impl AccountsFile {
     pub fn open(path: &Path, root: &Root) -> anyhow::Result<Self> {
         // Replacing a symbolic link would leave the file behind it as it was.
         let path = fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
-        let lock = lock_directory(&path).with_context(|| format!("cannot lock the directory of {}", path.display()))?;
+        let _lock = lock_directory(&path).with_context(|| format!("cannot use the directory of {}", path.display()))?;
         let text = match fs::read_to_string(&path) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => HEADER.to_owned(),
             text => text.with_context(|| format!("cannot read {}", path.display()))?,
         };
         file::parse(&text, &path.display().to_string(), root)?;
         let document = text.parse()?;
-        let _lock = lock;
         Ok(Self { path, document, _lock })
     }
 
@@ -53,7 +52,7 @@ impl AccountsFile {
         }
         // What stands at the end of the file, stays above what is added.
         let end = self.document.trailing().as_str().unwrap_or_default().to_owned();
-        let is_first = end.is_empty() && self.document.is_empty();
+        let is_first = self.document.to_string().is_empty();
         user.decor_mut().set_prefix(if is_first { end } else { end + "\n" });
         self.document.set_trailing("");
         self.users()?.push(user);
@@ -200,6 +199,12 @@ mod tests {
         let text = after(TWO, |file| file.add("eve", &hash(), Some("class/eve")).unwrap());
         let added = "\n[[user]]\nname = \"eve\"\npassword = \"HASH\"\nhome = \"class/eve\"\n";
         assert_eq!(text, format!("{TWO}{added}"));
+    }
+
+    #[test]
+    fn first_user_of_an_empty_file_is_its_first_line() {
+        let text = after("", |file| file.add("ann", &hash(), None).unwrap());
+        assert_eq!(text, "[[user]]\nname = \"ann\"\npassword = \"HASH\"\n");
     }
 
     #[test]

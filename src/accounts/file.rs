@@ -24,7 +24,7 @@ pub struct User {
 }
 
 /// The names of [`Rights`] in the file.
-pub const PERMISSIONS: &[(&str, Rights)] = &[("read-only", Rights::ReadOnly), ("read-write", Rights::ReadWrite)];
+pub const PERMISSIONS: &Choices<Rights> = &[("read-only", Rights::ReadOnly), ("read-write", Rights::ReadWrite)];
 
 /// A user of whom not all is known yet.
 struct Draft {
@@ -73,7 +73,7 @@ static KEYS: &[Key] = &[
     Key {
         name: "permissions",
         allowed: r#""read-only" or "read-write""#,
-        set: |draft, value, _| value::choice(value, PERMISSIONS as &Choices<Rights>).map(|it| draft.rights = it),
+        set: |draft, value, _| value::choice(value, PERMISSIONS).map(|it| draft.rights = it),
     },
 ];
 

@@ -12,8 +12,8 @@ use tokio::task::spawn_blocking;
 use crate::settings::{Anonymous, Faults, Settings};
 use crate::storage::rights::Rights;
 
-pub mod edit;
-pub mod file;
+pub(crate) mod edit;
+pub(crate) mod file;
 mod password;
 
 pub use password::PasswordHash;

@@ -2,6 +2,7 @@
 
 use config::Value;
 
+use super::address;
 use super::value::{self, Bad, Choices, Parsed, choice_name, quoted};
 use super::{Advertised, Anonymous, Ascii, Epsv, LogFormat, LogLevel, PassiveAddress, PassivePeer, Settings};
 
@@ -41,7 +42,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "server.listen",
         allowed: r#"a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
-        set: |settings, value| value::listeners(value).map(|it| settings.server.listen = it),
+        set: |settings, value| address::listeners(value).map(|it| settings.server.listen = it),
         show: |settings| {
             let listeners: Vec<_> = settings
                 .server
@@ -70,7 +71,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "server.passive_address",
         allowed: r#""auto", an IPv4 address, a host name, or a table of these by the client's network, such as { "192.168.0.0/16" = "192.168.1.5", "0.0.0.0/0" = "ftp.example.org" }"#,
-        set: |settings, value| value::passive_address(value).map(|it| settings.server.passive_address = it),
+        set: |settings, value| address::passive_address(value).map(|it| settings.server.passive_address = it),
         show: |settings| show_passive_address(&settings.server.passive_address),
     },
     Key {
@@ -221,12 +222,10 @@ fn show_passive_address(address: &PassiveAddress) -> String {
         PassiveAddress::Auto => quoted("auto"),
         PassiveAddress::One(advertised) => show(advertised),
         PassiveAddress::ByClient(networks) => {
-            let entry = |(net, advertised)| format!("{} = {}", quoted(&format!("{net}")), show(advertised));
-            let entries: Vec<_> = networks
-                .iter()
-                .map(|(net, advertised)| entry((net, advertised)))
-                .collect();
-            format!("{{ {} }}", entries.join(", "))
+            let entries = networks.iter();
+            let entries =
+                entries.map(|(net, advertised)| format!("{} = {}", quoted(&net.to_string()), show(advertised)));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
         }
     }
 }

@@ -426,8 +426,7 @@ mod tests {
     #[test]
     fn missing_file_is_a_fault() {
         let faults = load(Some(Path::new("/no/such.toml")), NOTHING, &Flags::default()).unwrap_err();
-        let expected = "/no/such.toml: cannot be read: No such file or directory (os error 2); \
-                        give --config the path of a settings file";
+        let expected = "/no/such.toml: there is no such file; give --config the path of a settings file";
         assert_eq!(faults.to_string(), expected);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+mod address;
 pub(crate) mod document;
 mod fault;
 pub mod keys;
