@@ -2,6 +2,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod accounts;
+pub mod cli;
 pub mod ports;
 pub mod sessions;
 pub mod settings;
