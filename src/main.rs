@@ -1,4 +1,4 @@
-//! The `longshore` program.
+//! The `longshore` program: what was typed becomes one of three commands, and its result an exit code.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,7 @@ use longshore::cli::{self, Cli};
 
 fn main() -> ExitCode {
     match cli::parse() {
-        Cli::Serve(args) => match cli::serve_settings(&args) {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(faults) => cli::failure(&faults.into()),
-        },
+        Cli::Serve(args) => cli::serve(&args),
         Cli::Check(args) => cli::check(&args),
         Cli::User(args) => cli::user(&args),
     }

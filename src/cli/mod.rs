@@ -11,8 +11,10 @@ use crate::accounts::Accounts;
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::{Faults, Flags, Loaded, load};
 
+mod serve;
 mod user;
 
+pub use serve::serve;
 pub use user::{UserArgs, user};
 
 /// The exit code for faults in settings or accounts: EX_CONFIG of sysexits.h, which systemd shows by name.

@@ -51,7 +51,10 @@ pub fn init(settings: &LogSettings) -> io::Result<SessionLog> {
     let diagnostics = diagnostics.with_filter(diagnostic_targets(settings.level));
     // An error only says that the embedding program has set up `tracing` by itself.
     let _ = tracing_subscriber::registry().with(lines).with(diagnostics).try_init();
-    Ok(SessionLog { sink, format: settings.format })
+    Ok(SessionLog {
+        sink,
+        format: settings.format,
+    })
 }
 
 /// The engine's spans print whole contexts and cost 15-25 us a command, so they are off below `trace`.
@@ -61,9 +64,15 @@ fn diagnostic_targets(level: LogLevel) -> Targets {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => return Targets::new().with_default(LevelFilter::TRACE).with_target(SESSION, LevelFilter::OFF),
+        LogLevel::Trace => {
+            return Targets::new()
+                .with_default(LevelFilter::TRACE)
+                .with_target(SESSION, LevelFilter::OFF);
+        }
     };
-    Targets::new().with_target("longshore", level).with_target(SESSION, LevelFilter::OFF)
+    Targets::new()
+        .with_target("longshore", level)
+        .with_target(SESSION, LevelFilter::OFF)
 }
 
 impl SessionLog {
@@ -84,7 +93,10 @@ impl SessionLog {
                 match next {
                     Ok(event) => self.write(&event),
                     Err(RecvError::Lagged(missed)) => {
-                        tracing::error!(missed, "the session log is too slow for the traffic: events are not in it");
+                        tracing::error!(
+                            missed,
+                            "the session log is too slow for the traffic: events are not in it"
+                        );
                     }
                     Err(RecvError::Closed) => return self.sink.flush(),
                 }
