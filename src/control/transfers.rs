@@ -134,10 +134,7 @@ impl Session {
     pub(super) async fn list(&mut self, syntax: &'static Syntax, argument: &[u8]) -> io::Result<Reply> {
         self.parameters.offset = 0;
         let (request, style) = match syntax.verb {
-            Verb::Mlsd => (
-                ListRequest::exact(argument),
-                Style::Machine(self.parameters.facts.clone()),
-            ),
+            Verb::Mlsd => (ListRequest::exact(argument), Style::Machine(self.parameters.facts)),
             Verb::Nlst => (ListRequest::parse(argument), Style::Names),
             _ => (ListRequest::parse(argument), Style::Long),
         };

@@ -62,8 +62,20 @@ impl Wire {
             }
             self.raw.clear();
             self.read = 0;
-            if self.stream.read_buf(&mut self.raw).await? == 0 {
+            if self.read_more().await? == 0 {
                 return Ok(Incoming::End);
+            }
+        }
+    }
+
+    /// Reads what there is. A read ends early at Telnet's urgent byte, and tokio's `read_buf` takes a short read for
+    /// the last one until more arrives; `try_read_buf` reads on until the socket says that it is empty.
+    async fn read_more(&mut self) -> io::Result<usize> {
+        loop {
+            self.stream.readable().await?;
+            match self.stream.try_read_buf(&mut self.raw) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
             }
         }
     }

@@ -137,7 +137,7 @@ impl Sink {
 
     fn flush(&self) {
         // A log that cannot be written must not end the server; the error shows in what is missing.
-        let _ = (&*self).make_writer().flush();
+        let _ = self.make_writer().flush();
     }
 }
 
