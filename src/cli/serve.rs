@@ -38,6 +38,7 @@ pub fn serve(args: &ServeArgs) -> ExitCode {
 
 fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let settings = serve_settings(args)?.settings;
+    raise_file_limit();
     let session_log = log::init(&settings.log).context("opening the session log")?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
@@ -69,6 +70,21 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let _ = writer.join();
         Ok(code)
     })
+}
+
+/// A session costs up to three descriptors and a transfer two more; the usual soft limit of 1024 is for programs that
+/// still use select(2).
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it may not be raised, the server runs with what it has.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
 }
 
 /// The signals that stop the server.

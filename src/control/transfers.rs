@@ -14,7 +14,9 @@ use super::session::{Interruption, Session};
 use super::status::Running;
 use crate::data::{Broken, DataConnection, NotOpened, Terms};
 use crate::sessions::{Side, TransferOutcome, What};
-use crate::storage::{Algorithm, Fault, FaultKind, ListRequest, Start, Storage, Style, Upload, VirtualPath, hash};
+use crate::storage::{
+    Algorithm, Download, Fault, FaultKind, ListRequest, Start, Storage, Style, Upload, VirtualPath, hash,
+};
 
 /// Which way the bytes go, and so which side closes a whole transfer: in MODE S the sender (RFC 959, 3.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +240,7 @@ impl Session {
         }
         self.say(&Reply::new(150, plan.opening)).await?;
         let result = self.beside(stop, carry(&connection)).await?;
-        let outcome = self.outcome(&result);
+        let (outcome, duration) = (self.outcome(&result), begun.elapsed());
         let closed_first = match (&outcome, plan.direction) {
             (TransferOutcome::ConnectionLost, _) | (TransferOutcome::Complete, Direction::FromClient) => Side::Client,
             _ => Side::Server,
@@ -255,15 +257,19 @@ impl Session {
             Direction::FromClient => self.totals.bytes_received += bytes,
         }
         self.totals.transfers += u64::from(outcome == TransferOutcome::Complete);
+        let sha256 = match outcome {
+            TransferOutcome::Complete => self.digest_on_record(plan.verb, &plan.path).await?,
+            _ => None,
+        };
         let transfer = What::Transfer {
             verb: plan.verb,
             path: plan.path.to_string(),
             r#type: if self.parameters.ascii { 'A' } else { 'I' },
             bytes,
-            sha256: None,
+            sha256,
             outcome,
             closed_first,
-            duration: begun.elapsed(),
+            duration,
         };
         self.recorder.record_at(ends, transfer);
         Ok(match result {
@@ -326,32 +332,51 @@ impl Session {
             Ok(opened) => opened,
             Err(fault) => return Ok(fault.into()),
         };
-        let (stop, cancelled) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-        let (hashing, halted) = (Arc::clone(&self.shared.hashing), Arc::clone(&cancelled));
-        let digest = async {
-            // It is never closed, so this only waits; the permit goes with the thread, which a stop does not end.
-            let permit = hashing.acquire_owned().await.map_err(io::Error::other)?;
-            spawn_blocking(move || {
-                let _permit = permit;
-                hash(download.file, 0, Some(download.size), algorithm, &halted)
-            })
-            .await?
-        };
-        let result = self.beside(&stop, stop.run_until_cancelled(digest)).await?;
-        cancelled.store(true, Ordering::Relaxed);
+        let size = download.size;
+        let result = self.digest(download, algorithm).await?;
         let name = algorithm.name();
         Ok(match result {
-            None | Some(Ok(None)) => Reply::new(426, "The digest was not computed to its end."),
-            Some(Err(error)) => Reply::new(451, format!("The server could not read {path}: {error}.")),
-            Some(Ok(Some(digest))) if verb == Verb::Hash => {
-                let last = download.size.saturating_sub(1);
+            Ok(None) => Reply::new(426, "The digest was not computed to its end."),
+            Err(error) => Reply::new(451, format!("The server could not read {path}: {error}.")),
+            Ok(Some(digest)) if verb == Verb::Hash => {
+                let last = size.saturating_sub(1);
                 Reply::new(
                     213,
                     [format!("{name} 0-{last} {digest} ").as_bytes(), argument].concat(),
                 )
             }
-            Some(Ok(Some(digest))) => Reply::new(250, digest),
+            Ok(Some(digest)) => Reply::new(250, digest),
         })
+    }
+
+    /// The digest of a file, or `None` when it was stopped.
+    async fn digest(&mut self, download: Download, algorithm: Algorithm) -> io::Result<io::Result<Option<String>>> {
+        let (stop, cancelled) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let (hashing, halted) = (Arc::clone(&self.shared.hashing), Arc::clone(&cancelled));
+        let digest = async {
+            // It is never closed, so this only waits; the permit goes with the thread, which a stop does not end.
+            let permit = hashing.acquire_owned().await.map_err(io::Error::other)?;
+            let work = move || {
+                let _permit = permit;
+                hash(download.file, 0, Some(download.size), algorithm, &halted)
+            };
+            spawn_blocking(work).await?
+        };
+        let result = self.beside(&stop, stop.run_until_cancelled(digest)).await;
+        cancelled.store(true, Ordering::Relaxed);
+        Ok(result?.unwrap_or(Ok(None)))
+    }
+
+    /// The digest for the record of a whole transfer, where the settings ask for it.
+    async fn digest_on_record(&mut self, verb: &str, path: &VirtualPath) -> io::Result<Option<String>> {
+        if !self.shared.settings.transfer.sha256 || matches!(verb, "LIST" | "NLST" | "MLSD") {
+            return Ok(None);
+        }
+        match self.storage().and_then(|storage| storage.open_download(path)) {
+            Ok(download) => Ok(self.digest(download, Algorithm::Sha256).await?.unwrap_or_default()),
+            // Deleted since: the record says nothing rather than something else.
+            Err(_) => Ok(None),
+        }
     }
 }
 

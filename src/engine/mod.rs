@@ -262,12 +262,26 @@ fn serve(doorkeeper: Doorkeeper, stream: TcpStream) {
         .authenticator(Arc::new(doorkeeper))
         // Its clock writes a 221 that nobody asked for; idling is control's business.
         .idle_session_timeout(u64::MAX)
-        .logger(slog::Logger::root(slog::Discard, slog::o!()))
+        .logger(slog::Logger::root(ToTracing, slog::o!()))
         .build();
     match server {
         // The task ends when the session drops its end of the pair, in milliseconds.
         Ok(server) => drop(tokio::spawn(server.service(stream))),
         Err(error) => tracing::error!(%error, "the engine does not start"),
+    }
+}
+
+/// The engine's own log, which it writes with slog; seen at level `trace` only.
+#[derive(Debug)]
+struct ToTracing;
+
+impl slog::Drain for ToTracing {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        tracing::trace!("{}", record.msg());
+        Ok(())
     }
 }
 

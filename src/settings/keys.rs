@@ -156,6 +156,12 @@ pub static KEYS: &[Key] = &[
         show: |settings| choice_name(&settings.transfer.ascii, ASCII),
     },
     Key {
+        name: "transfer.sha256",
+        allowed: "true or false",
+        set: |settings, value| value::switch(value).map(|it| settings.transfer.sha256 = it),
+        show: |settings| settings.transfer.sha256.to_string(),
+    },
+    Key {
         name: "log.format",
         allowed: r#""text" or "json""#,
         set: |settings, value| value::choice(value, FORMAT).map(|it| settings.log.format = it),

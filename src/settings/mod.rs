@@ -136,6 +136,8 @@ pub enum Anonymous {
 pub struct TransferSettings {
     /// What TYPE A does.
     pub ascii: Ascii,
+    /// Whether the record of a whole upload or download has the file's SHA-256.
+    pub sha256: bool,
 }
 
 /// What TYPE A does (`ascii`).
@@ -224,7 +226,10 @@ impl Default for AccountSettings {
 
 impl Default for TransferSettings {
     fn default() -> Self {
-        Self { ascii: Ascii::Convert }
+        Self {
+            ascii: Ascii::Convert,
+            sha256: false,
+        }
     }
 }
 
