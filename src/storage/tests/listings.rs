@@ -107,7 +107,7 @@ fn hidden_names_are_asked_for_and_temporary_ones_never_shown() {
     assert_eq!(nlst(&fixture, ".*"), [".hidden"]);
     assert_eq!(long(&fixture, "-A")[..2], ["- .hidden", "- a.txt"]);
     assert_eq!(long(&fixture, "-a")[..4], ["d .", "d ..", "- .hidden", "- a.txt"]);
-    let request = ListRequest::parse(b"sub/.longshore*");
+    let request = ListRequest::parse(b"sub/.longshore-upload-*");
     assert_eq!(
         kind(fixture.storage.list(&path(""), &request, Style::Names)),
         FaultKind::NameNotAllowed
