@@ -148,6 +148,8 @@ pub(super) fn expand(home: &Home, cwd: &VirtualPath, pattern: &[u8]) -> Result<V
 
 fn enter_matches(home: &Home, from: &Found, component: &[u8], budget: &mut Budget) -> Result<Vec<Found>, Fault> {
     match component {
+        // "file/.." is nothing, although its text would lead somewhere.
+        b"." | b".." if home.open_dir(&from.path).is_err() => Ok(Vec::new()),
         b"." => Ok(vec![from.step(from.path.clone(), component)]),
         b".." => Ok(vec![from.step(from.path.parent(), component)]),
         _ => {

@@ -137,7 +137,8 @@ impl Storage {
     pub fn list(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Listing, Fault> {
         self.permit(Action::List, cwd)?;
         let mut groups = self.literal(cwd, request, style).or_else(|fault| {
-            let globs = !request.exact && is_pattern(&request.argument) && fault.kind != FaultKind::Local;
+            let absent = matches!(fault.kind, FaultKind::NotFound | FaultKind::NotADirectory);
+            let globs = absent && !request.exact && is_pattern(&request.argument);
             if globs {
                 expand(&self.home, cwd, &request.argument)
             } else {
@@ -166,13 +167,12 @@ impl Storage {
     fn literal(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Vec<Group>, Fault> {
         let path = cwd.resolve(&request.argument)?;
         let fault = |error| Fault::from_io(Action::List, &path, &error);
-        // What a link leads to, or the broken link.
-        let facts = self
-            .home
-            .stat(&path)
-            .or_else(|_| self.home.stat_link(&path))
-            .map_err(fault)?;
-        let is_directory = Facts::from(&facts).kind == Kind::Directory;
+        let stat = match self.home.stat(&path) {
+            // A link that leads nowhere or out of the home is still a name to be listed.
+            Err(error) if !request.exact => self.home.stat_link(&path).map_err(|_| fault(error))?,
+            stat => stat.map_err(fault)?,
+        };
+        let is_directory = Facts::from(&stat).kind == Kind::Directory;
         if request.exact && !is_directory {
             return Err(Fault::new(
                 FaultKind::NotADirectory,
@@ -216,7 +216,8 @@ fn prefix(argument: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Names come sorted by their bytes; other orders need facts. Equal ones stay in the order of their names.
+/// Names come sorted by their bytes; other orders need facts. Equal ones stay in the order of their names,
+/// and what a pattern found in several directories stays apart.
 fn sort(home: &Home, group: &mut Group, request: &ListRequest) {
     if let (true, Ok(directory)) = (request.by_time || request.by_size, home.open_dir(&group.directory)) {
         group.names.sort_by_cached_key(|name| {

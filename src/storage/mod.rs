@@ -17,6 +17,8 @@ mod long;
 mod machine;
 mod path;
 pub mod rights;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::fs::File;

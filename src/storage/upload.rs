@@ -319,10 +319,14 @@ impl Request<'_> {
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(self.fault(Action::Overwrite, error)),
             };
-            // A server that starts on the same root may have taken it for a leftover before it was locked.
-            let kept = flock(&file, FlockOperation::NonBlockingLockExclusive).and_then(|()| fstat(&file));
-            if kept.is_ok_and(|stat| stat.st_nlink > 0) {
-                return Ok((file, name));
+            match flock(&file, FlockOperation::NonBlockingLockExclusive).and_then(|()| fstat(&file)) {
+                Ok(stat) if stat.st_nlink > 0 => return Ok((file, name)),
+                // A server that starts on the same root took it for a leftover before it was locked.
+                Ok(_) | Err(Errno::WOULDBLOCK) => {}
+                Err(error) => {
+                    let _ = unlinkat(directory, &name, AtFlags::empty());
+                    return Err(self.fault(Action::Overwrite, error));
+                }
             }
         }
         Err(self.busy())
