@@ -39,7 +39,7 @@ pub enum Start {
 }
 
 /// A file on its way in. Dropped without [`Upload::finish`] it is broken: a replacement vanishes and the old file stays
-/// as it was; of a new or a longer file, what arrived stays.
+/// as it was; of a new or a longer file, what arrived stays, and a new one that got nothing goes.
 #[derive(Debug)]
 pub struct Upload {
     file: File,
@@ -50,6 +50,7 @@ pub struct Upload {
     position: u64,
     fsync: bool,
     replacing: Option<Replacing>,
+    finished: bool,
 }
 
 /// What an upload that replaces a file has to put right when it ends.
@@ -95,6 +96,7 @@ impl Upload {
             replacing.broken.forget(replacing.old);
             self.replacing = None;
         }
+        self.finished = true;
         if self.fsync {
             // The name, too, is on the disk only when its directory is.
             fsync(readable(&self.seat.directory)?)?;
@@ -109,10 +111,17 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        let Seat { directory, name } = &self.seat;
+        let nothing_arrived = self.written() == 0;
         if let Some(replacing) = &self.replacing {
-            replacing.broken.remember(replacing.old);
+            if !nothing_arrived {
+                replacing.broken.remember(replacing.old);
+            }
             // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
-            let _ = unlinkat(&self.seat.directory, &replacing.temporary, AtFlags::empty());
+            let _ = unlinkat(directory, &replacing.temporary, AtFlags::empty());
+        } else if self.action == Action::Create && nothing_arrived && !self.finished {
+            // A data connection that never came about leaves no empty file behind.
+            let _ = unlinkat(directory, name, AtFlags::empty());
         }
     }
 }
@@ -343,6 +352,7 @@ impl Request<'_> {
             position: start,
             fsync: self.fsync,
             replacing: None,
+            finished: false,
         }
     }
 

@@ -66,6 +66,24 @@ fn no_old_head_gets_a_new_tail() {
 }
 
 #[test]
+fn an_upload_that_got_nothing_leaves_no_trace() {
+    let fixture = Fixture::new();
+    break_upload(&fixture.storage, &path("new"), Start::Beginning, "");
+    let old = fixture.write("old", "head");
+    break_upload(&fixture.storage, &old, Start::Beginning, "");
+    assert_eq!(fixture.names(""), ["old"]);
+    put(&fixture.storage, &old, Start::Offset(4), " tail").unwrap();
+    assert_eq!(fixture.read("old"), "head tail");
+}
+
+#[test]
+fn an_empty_file_that_was_finished_stays() {
+    let fixture = Fixture::new();
+    put(&fixture.storage, &path("new"), Start::Beginning, "").unwrap();
+    assert_eq!(fixture.names(""), ["new"]);
+}
+
+#[test]
 fn a_second_home_on_the_same_files_knows_of_the_broken_replacement() {
     let fixture = Fixture::new();
     let file = fixture.write("file", "old");
