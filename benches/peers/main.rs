@@ -129,7 +129,11 @@ fn run(options: &Options) -> Result<()> {
         go_on()?;
         match started {
             Ok(Some(server)) => {
-                println!("  {:<10} serves, bytes right both ways", kind.name());
+                println!(
+                    "  {:<10} {:<8} serves, bytes right both ways",
+                    kind.name(),
+                    server.version
+                );
                 servers.push(server);
             }
             Ok(None) => println!("  {:<10} not installed", kind.name()),
@@ -143,7 +147,7 @@ fn run(options: &Options) -> Result<()> {
     }
 
     let mut tables = Vec::new();
-    for what in What::ALL {
+    for what in What::ALL.into_iter().filter(|_| !servers.is_empty()) {
         let terms = what.terms(&scale);
         let wanted = options.measurements.is_empty();
         if wanted

@@ -66,9 +66,33 @@ impl Kind {
     }
 }
 
+/// The version that a program tells of itself.
+fn version(program: &Path, kind: Kind, home: &Path) -> Option<String> {
+    let flag = match kind {
+        Kind::Longshore | Kind::Proftpd => "--version",
+        Kind::Vsftpd => "-v",
+        Kind::PureFtpd => "--help",
+    };
+    let path = home.join("version.log");
+    let told = File::create(&path).ok()?;
+    let mut command = Command::new(program);
+    command
+        .arg(flag)
+        .stdin(told.try_clone().ok()?)
+        .stdout(told.try_clone().ok()?)
+        .stderr(told);
+    command.env("LD_LIBRARY_PATH", libraries()).status().ok()?;
+    let text = fs::read_to_string(path).ok()?;
+    let mut words = text.split_whitespace().map(|word| word.trim_start_matches('v'));
+    words
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
+        .map(str::to_owned)
+}
+
 /// A running server. Dropping it ends all its processes.
 pub struct Server {
     pub kind: Kind,
+    pub version: String,
     pub address: SocketAddr,
     child: Child,
     log: PathBuf,
@@ -81,6 +105,7 @@ impl Server {
         let home = ground.path(kind.name());
         fs::create_dir_all(home.join("empty"))?;
         let address = free_address()?;
+        let version = version(&program, kind, &home).unwrap_or_default();
 
         let mut command = match kind {
             Kind::Longshore => {
