@@ -140,6 +140,7 @@ impl Server {
             .with_context(|| format!("run {}", command.get_program().display()))?;
         let mut server = Self {
             kind,
+            version,
             address,
             child,
             log,
