@@ -1,8 +1,8 @@
 //! The servers: where each is found, how each is started on equal terms, and how it ends.
 //!
-//! Equal terms are: anonymous users may read everything and write below `upload`, passive mode, no TLS, `sendfile`
-//! on, no reverse DNS, the server's ordinary log of sessions and transfers in a file. All else is as each
-//! server ships.
+//! Equal terms are: anonymous users may read everything and write below `upload`, passive mode on the same ports, no
+//! TLS, `sendfile` on, no reverse DNS, the server's ordinary log of sessions and transfers in a file. All else is as
+//! each server ships.
 //!
 //! The peers change to the user `ftp` for a session and look up its home. They are given an `/etc/passwd` of their own
 //! in a mount namespace (`unshare`), so nothing needs to be set up on the machine; this and `chroot` need root.
@@ -10,6 +10,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -20,10 +21,13 @@ use crate::client::{Session, go_on};
 use crate::ground::Ground;
 use crate::process;
 
+/// Passive ports of every server: longshore's default.
+const PASSIVE: RangeInclusive<u16> = 49152..=65535;
+
 /// How long a server may take until it serves.
 const START: Duration = Duration::from_secs(10);
 
-/// Names of the variables and directories that take no part in a run unless the benchmark sets them.
+/// What the names of the user's own settings begin with; they take no part in a run.
 const OWN_ENVIRONMENT: &str = "LONGSHORE_";
 
 /// The four servers, in the order in which they take their turns.
@@ -104,7 +108,7 @@ impl Server {
         let Some(program) = kind.program() else { return Ok(None) };
         let home = ground.path(kind.name());
         fs::create_dir_all(home.join("empty"))?;
-        let address = free_address()?;
+        let address = free_address(kind)?;
         let version = version(&program, kind, &home).unwrap_or_default();
 
         let mut command = match kind {
@@ -204,6 +208,7 @@ impl Drop for Server {
 /// A peer's configuration, written to its home, and the arguments to start it with.
 fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program: &Path) -> Result<Vec<OsString>> {
     let (host, port) = (address.ip(), address.port());
+    let (low, high) = (PASSIVE.start(), PASSIVE.end());
     let (dir, root) = (home.display(), root.display());
     let file = home.join("server.conf");
     let (text, arguments) = match kind {
@@ -214,6 +219,7 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program:
                  anonymous_enable=YES\nlocal_enable=NO\nanon_root={root}\nno_anon_password=NO\n\
                  write_enable=YES\nanon_upload_enable=YES\nanon_other_write_enable=YES\nanon_umask=022\n\
                  nopriv_user=ftp\nsecure_chroot_dir={dir}/empty\ntcp_wrappers=NO\nuse_sendfile=YES\n\
+                 pasv_min_port={low}\npasv_max_port={high}\n\
                  xferlog_enable=YES\nvsftpd_log_file={dir}/transfers.log\n"
             );
             (text, vec![file.clone().into_os_string()])
@@ -231,6 +237,7 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program:
                  User ftp\nGroup ftp\nPidFile {dir}/pid\nScoreboardFile {dir}/scoreboard\nWtmpLog off\n\
                  SystemLog {dir}/system.log\nTransferLog {dir}/transfers.log\nDelayEngine off\n\
                  UseReverseDNS off\nRequireValidShell off\nAuthPAM off\nUseSendfile on\n\
+                 PassivePorts {low} {high}\n\
                  <Anonymous {root}>\nUser ftp\nGroup ftp\nUserAlias anonymous ftp\nAllowOverwrite on\n</Anonymous>\n"
             );
             (text, vec!["-n".into(), "-c".into(), file.clone().into_os_string()])
@@ -238,7 +245,7 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program:
         Kind::PureFtpd => {
             // It takes flags only. -e anonymous, -H no DNS, -M may make directories, -L entries in a listing.
             let text = format!(
-                "-4 -e -H -M -S {host},{port} -c 200 -C 100 -L 20000:5 -f none -O clf:{dir}/transfers.log -g {dir}/pid"
+                "-4 -e -H -M -S {host},{port} -c 200 -C 100 -L 20000:5 -p {low}:{high} -f none -O clf:{dir}/transfers.log -g {dir}/pid"
             );
             let arguments = text.split(' ').map(OsString::from).collect();
             (text, arguments)
@@ -304,7 +311,11 @@ fn libraries() -> OsString {
     std::env::join_paths(paths).unwrap_or_default()
 }
 
-/// A port that is free now. Not one server takes a port from outside and tells it, so this must do.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+/// An address of its own for each server, so that none of them searches for ports among the connections that another
+/// has left in TIME_WAIT. The port is free now; not one server can be handed an open socket, so this must do.
+fn free_address(kind: Kind) -> Result<SocketAddr> {
+    let host = Ipv4Addr::new(127, 0, 0, 11 + kind as u8);
+    Ok(TcpListener::bind((host, 0))
+        .with_context(|| format!("listen on {host}"))?
+        .local_addr()?)
 }
