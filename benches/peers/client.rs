@@ -37,11 +37,7 @@ impl Session {
     /// Connects and logs in as `anonymous`, in binary mode.
     pub fn login(server: SocketAddr) -> Result<Self> {
         let control = connect(server)?;
-        let mut session = Self {
-            control: BufReader::new(control),
-            line: String::new(),
-            buffer: Vec::new(),
-        };
+        let mut session = Self { control: BufReader::new(control), line: String::new(), buffer: Vec::new() };
         session.expect(220).context("greeting")?;
         session.send("USER anonymous")?;
         match session.reply()? {
@@ -104,8 +100,7 @@ impl Session {
         while left > 0 {
             go_on()?;
             let piece = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
-            data.write_all(&block[..piece])
-                .with_context(|| format!("STOR {path}"))?;
+            data.write_all(&block[..piece]).with_context(|| format!("STOR {path}"))?;
             left -= piece as u64;
         }
         // The end of the file is the end of the stream; the server must have seen it before it answers.
@@ -141,18 +136,12 @@ impl Session {
 
     fn send(&mut self, command: &str) -> Result<()> {
         let control = self.control.get_mut();
-        control
-            .write_all(format!("{command}\r\n").as_bytes())
-            .with_context(|| command.to_owned())
+        control.write_all(format!("{command}\r\n").as_bytes()).with_context(|| command.to_owned())
     }
 
     fn expect(&mut self, code: u16) -> Result<()> {
         let got = self.reply()?;
-        ensure!(
-            got == code,
-            "expected {code}, the server said {:?}",
-            self.line.trim_end()
-        );
+        ensure!(got == code, "expected {code}, the server said {:?}", self.line.trim_end());
         Ok(())
     }
 
@@ -160,10 +149,7 @@ impl Session {
     fn reply(&mut self) -> Result<u16> {
         loop {
             self.line.clear();
-            ensure!(
-                self.control.read_line(&mut self.line)? > 0,
-                "the server closed the control connection"
-            );
+            ensure!(self.control.read_line(&mut self.line)? > 0, "the server closed the control connection");
             let bytes = self.line.as_bytes();
             if bytes.len() > 3 && bytes[..3].iter().all(u8::is_ascii_digit) && bytes[3] == b' ' {
                 return Ok(self.line[..3].parse()?);
@@ -187,8 +173,5 @@ fn parse_pasv(line: &str) -> Option<SocketAddr> {
     let mut next = || numbers.next()?.ok();
     let (low, high) = (next()?, next()?);
     let (d, c, b, a) = (next()?, next()?, next()?, next()?);
-    Some(SocketAddr::from((
-        Ipv4Addr::new(a, b, c, d),
-        u16::from_be_bytes([high, low]),
-    )))
+    Some(SocketAddr::from((Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]))))
 }

@@ -41,29 +41,12 @@ impl Ground {
             None => std::env::temp_dir(),
         };
         let room = free(&parent)?;
-        ensure!(
-            room > need,
-            "{} has {} MB free, the files need {} MB",
-            parent.display(),
-            room >> 20,
-            need >> 20
-        );
-        let directory = tempfile::Builder::new()
-            .prefix("longshore-bench-")
-            .tempdir_in(&parent)?;
+        ensure!(room > need, "{} has {} MB free, the files need {} MB", parent.display(), room >> 20, need >> 20);
+        let directory = tempfile::Builder::new().prefix("longshore-bench-").tempdir_in(&parent)?;
 
-        let ground = Self {
-            directory,
-            block: noise(1_000_003),
-            large: scale.large,
-        };
+        let ground = Self { directory, block: noise(1_000_003), large: scale.large };
         // The peers' sessions run as a user of their own, and vsftpd refuses a root that this user may write to.
-        for (name, mode) in [
-            ("", 0o755),
-            ("root", 0o755),
-            ("root/upload", 0o777),
-            ("root/many", 0o755),
-        ] {
+        for (name, mode) in [("", 0o755), ("root", 0o755), ("root/upload", 0o777), ("root/many", 0o755)] {
             let path = ground.path(name);
             fs::create_dir_all(&path)?;
             fs::set_permissions(&path, Permissions::from_mode(mode))?;
@@ -93,10 +76,7 @@ impl Ground {
         let path = self.directory.path();
         let memory = rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type == TMPFS_MAGIC);
         let parent = path.parent().unwrap_or(path).display();
-        format!(
-            "files in {parent} ({})",
-            if memory { "in memory, tmpfs" } else { "on disk" }
-        )
+        format!("files in {parent} ({})", if memory { "in memory, tmpfs" } else { "on disk" })
     }
 
     /// Whether `piece` is what a file holds at `offset`.

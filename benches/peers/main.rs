@@ -89,28 +89,16 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let begun = Instant::now();
     let mut scale = if options.quick {
-        Scale {
-            large: 100_000_000,
-            span: Duration::from_millis(400),
-            rounds: 2,
-        }
+        Scale { large: 100_000_000, span: Duration::from_millis(400), rounds: 2 }
     } else {
-        Scale {
-            large: 1_000_000_000,
-            span: Duration::from_secs(2),
-            rounds: 5,
-        }
+        Scale { large: 1_000_000_000, span: Duration::from_secs(2), rounds: 5 }
     };
     scale.rounds = options.rounds.unwrap_or(scale.rounds);
 
     let ground = Ground::lay(options.directory.as_deref(), &scale)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load
-        .split(' ')
-        .next()
-        .filter(|load| !load.is_empty())
-        .unwrap_or("unknown");
+    let load = load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown");
     println!("{}; {cores} cores, load {load} before the start", ground.describe());
 
     let mut servers = Vec::new();
@@ -121,19 +109,13 @@ fn run(options: &Options) -> Result<()> {
             continue;
         }
         let started = Server::start(kind, &ground).and_then(|server| {
-            server
-                .as_ref()
-                .map_or(Ok(()), |server| measure::check_bytes(server, &ground))?;
+            server.as_ref().map_or(Ok(()), |server| measure::check_bytes(server, &ground))?;
             Ok(server)
         });
         go_on()?;
         match started {
             Ok(Some(server)) => {
-                println!(
-                    "  {:<10} {:<8} serves, bytes right both ways",
-                    kind.name(),
-                    server.version
-                );
+                println!("  {:<10} {:<8} serves, bytes right both ways", kind.name(), server.version);
                 servers.push(server);
             }
             Ok(None) => println!("  {:<10} not installed", kind.name()),
@@ -150,12 +132,7 @@ fn run(options: &Options) -> Result<()> {
     for what in What::ALL.into_iter().filter(|_| !servers.is_empty()) {
         let terms = what.terms(&scale);
         let wanted = options.measurements.is_empty();
-        if wanted
-            || options
-                .measurements
-                .iter()
-                .any(|name| terms.name.contains(name.as_str()))
-        {
+        if wanted || options.measurements.iter().any(|name| terms.name.contains(name.as_str())) {
             let table = measure(what, &servers, &ground, &scale, begun + BUDGET)?;
             table.print();
             tables.push(table);
@@ -170,29 +147,15 @@ fn run(options: &Options) -> Result<()> {
 /// One warm-up, then rounds over all servers. A server that fails drops out; longshore must not.
 fn measure(what: What, servers: &[Server], ground: &Ground, scale: &Scale, deadline: Instant) -> Result<Table> {
     let terms = what.terms(scale);
-    let row = |server: &Server| Row {
-        kind: server.kind,
-        samples: Vec::new(),
-        trouble: None,
-    };
-    let mut table = Table {
-        terms,
-        rows: servers.iter().map(row).collect(),
-    };
-    let warm_up = Scale {
-        span: scale.span / 4,
-        ..scale.clone()
-    };
+    let row = |server: &Server| Row { kind: server.kind, samples: Vec::new(), trouble: None };
+    let mut table = Table { terms, rows: servers.iter().map(row).collect() };
+    let warm_up = Scale { span: scale.span / 4, ..scale.clone() };
     for round in 0..=scale.rounds {
         if round > 1 && Instant::now() > deadline {
             break;
         }
         let scale = if round == 0 { &warm_up } else { scale };
-        for (server, row) in servers
-            .iter()
-            .zip(&mut table.rows)
-            .filter(|(_, row)| row.trouble.is_none())
-        {
+        for (server, row) in servers.iter().zip(&mut table.rows).filter(|(_, row)| row.trouble.is_none()) {
             let sample = what.sample(server, ground, scale);
             go_on()?;
             match sample {
@@ -212,10 +175,7 @@ fn measure(what: What, servers: &[Server], ground: &Ground, scale: &Scale, deadl
 /// Lets SIGINT and SIGTERM end the run in good order, and a second one at once.
 fn watch_signals() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("signal handling")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("signal handling")?;
     let entered = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -60,56 +60,21 @@ impl What {
 
     pub fn terms(self, scale: &Scale) -> Terms {
         let megabytes = scale.large / 1_000_000;
-        let size = if megabytes < 1000 {
-            format!("{megabytes} MB")
-        } else {
-            format!("{} GB", megabytes / 1000)
-        };
-        let rate = |name, title: String, unit, cpu| Terms {
-            name,
-            title,
-            unit,
-            more_is_better: true,
-            seconds: 1.0,
-            cpu,
-        };
-        let time = |name, title: String, unit, seconds, cpu| Terms {
-            name,
-            title,
-            unit,
-            more_is_better: false,
-            seconds,
-            cpu,
-        };
+        let size = if megabytes < 1000 { format!("{megabytes} MB") } else { format!("{} GB", megabytes / 1000) };
+        let rate =
+            |name, title: String, unit, cpu| Terms { name, title, unit, more_is_better: true, seconds: 1.0, cpu };
+        let time =
+            |name, title: String, unit, seconds, cpu| Terms { name, title, unit, more_is_better: false, seconds, cpu };
         let (per_gb, per_1000) = (("CPU s/GB", 1000.0), ("CPU s/1,000", 1000.0));
         match self {
             Self::Download => rate("download", format!("download of {size}"), "MB/s", per_gb),
             Self::Upload => rate("upload", format!("upload of {size}"), "MB/s", per_gb),
-            Self::SmallDownloads => rate(
-                "small-downloads",
-                "10 KB downloads, one session".into(),
-                "files/s",
-                per_1000,
-            ),
-            Self::ParallelDownloads => rate(
-                "parallel-downloads",
-                format!("10 KB downloads, {PARALLEL} sessions"),
-                "files/s",
-                per_1000,
-            ),
-            Self::SmallUploads => rate(
-                "small-uploads",
-                "10 KB uploads, one session".into(),
-                "files/s",
-                per_1000,
-            ),
-            Self::List => time(
-                "list",
-                format!("LIST of {ENTRIES} entries"),
-                "ms",
-                1e3,
-                ("CPU ms each", 1e3),
-            ),
+            Self::SmallDownloads => rate("small-downloads", "10 KB downloads, one session".into(), "files/s", per_1000),
+            Self::ParallelDownloads => {
+                rate("parallel-downloads", format!("10 KB downloads, {PARALLEL} sessions"), "files/s", per_1000)
+            }
+            Self::SmallUploads => rate("small-uploads", "10 KB uploads, one session".into(), "files/s", per_1000),
+            Self::List => time("list", format!("LIST of {ENTRIES} entries"), "ms", 1e3, ("CPU ms each", 1e3)),
             Self::Noop => time("noop", "NOOP round trip".into(), "us", 1e6, ("CPU us each", 1e6)),
             Self::Login => rate("login", "connect, login, quit".into(), "a second", per_1000),
         }
@@ -122,11 +87,7 @@ impl What {
         let after = server.cpu_seconds();
         ground.clear_uploads()?;
         let cpu_seconds = before.zip(after).map(|(before, after)| after - before);
-        Ok(Sample {
-            amount,
-            seconds,
-            cpu_seconds,
-        })
+        Ok(Sample { amount, seconds, cpu_seconds })
     }
 
     fn run(self, server: &Server, ground: &Ground, scale: &Scale) -> Result<(f64, f64)> {
@@ -166,10 +127,8 @@ impl What {
                         session.quit()?;
                         Ok(count)
                     };
-                    let threads: Vec<_> = sessions
-                        .into_iter()
-                        .map(|session| scope.spawn(move || work(session)))
-                        .collect();
+                    let threads: Vec<_> =
+                        sessions.into_iter().map(|session| scope.spawn(move || work(session))).collect();
                     threads
                         .into_iter()
                         .map(|thread| thread.join().expect("a session's thread does not panic"))
@@ -181,16 +140,10 @@ impl What {
             Self::SmallUploads => {
                 let mut session = login()?;
                 let content = &ground.block[..SMALL as usize];
-                let done = repeat(scale.span, |number| {
-                    session.store(&format!("upload/{number}"), content, SMALL)
-                })?;
+                let done = repeat(scale.span, |number| session.store(&format!("upload/{number}"), content, SMALL))?;
                 session.quit()?;
                 let arrived = std::fs::read_dir(ground.path("root/upload"))?.count();
-                ensure!(
-                    arrived as f64 == done.0,
-                    "{} uploads were confirmed, {arrived} files arrived",
-                    done.0
-                );
+                ensure!(arrived as f64 == done.0, "{} uploads were confirmed, {arrived} files arrived", done.0);
                 Ok(done)
             }
             Self::List => {
@@ -203,10 +156,7 @@ impl What {
                         Ok(())
                     })?;
                     // A line or two more may be `.` and `..` or a total.
-                    ensure!(
-                        (ENTRIES..ENTRIES + 4).contains(&lines),
-                        "{lines} lines came for {ENTRIES} entries"
-                    );
+                    ensure!((ENTRIES..ENTRIES + 4).contains(&lines), "{lines} lines came for {ENTRIES} entries");
                     Ok(())
                 })?;
                 session.quit()?;
@@ -226,11 +176,7 @@ impl What {
 impl Terms {
     /// A sample in this measurement's unit.
     pub fn value(&self, sample: &Sample) -> f64 {
-        if self.more_is_better {
-            sample.amount / sample.seconds
-        } else {
-            sample.seconds / sample.amount * self.seconds
-        }
+        if self.more_is_better { sample.amount / sample.seconds } else { sample.seconds / sample.amount * self.seconds }
     }
 
     /// A sample's CPU time, per amount.
@@ -240,11 +186,7 @@ impl Terms {
 
     /// How many times as fast `ours` is as `theirs`; above 1 is faster.
     pub fn ratio(&self, ours: f64, theirs: f64) -> f64 {
-        if self.more_is_better {
-            ours / theirs
-        } else {
-            theirs / ours
-        }
+        if self.more_is_better { ours / theirs } else { theirs / ours }
     }
 }
 
@@ -271,10 +213,7 @@ pub fn check_bytes(server: &Server, ground: &Ground) -> Result<()> {
             if count == 0 {
                 break;
             }
-            ensure!(
-                ground.holds(at, &buffer[..count]),
-                "an upload arrived with wrong bytes after {at}"
-            );
+            ensure!(ground.holds(at, &buffer[..count]), "an upload arrived with wrong bytes after {at}");
             at += count as u64;
         }
         ensure!(at == size, "an upload of {size} bytes arrived with {at}");

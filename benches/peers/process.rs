@@ -24,15 +24,8 @@ impl Stat {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name may hold blanks and brackets; all fields after its last bracket are plain.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks = fields
-            .get(11..15)?
-            .iter()
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
-        Some(Self {
-            parent: fields.get(1)?.parse().ok()?,
-            ticks,
-        })
+        let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        Some(Self { parent: fields.get(1)?.parse().ok()?, ticks })
     }
 }
 
@@ -46,11 +39,7 @@ fn tree(root: u32) -> Vec<(u32, Stat)> {
     let mut found: Vec<(u32, Stat)> = all.remove_entry(&root).into_iter().collect();
     let mut next = 0;
     while let Some(&(parent, _)) = found.get(next) {
-        let children: Vec<u32> = all
-            .iter()
-            .filter(|(_, stat)| stat.parent == parent)
-            .map(|(&pid, _)| pid)
-            .collect();
+        let children: Vec<u32> = all.iter().filter(|(_, stat)| stat.parent == parent).map(|(&pid, _)| pid).collect();
         found.extend(children.iter().filter_map(|pid| all.remove_entry(pid)));
         next += 1;
     }

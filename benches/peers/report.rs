@@ -20,48 +20,23 @@ impl Table {
     /// Medians, extremes, CPU time and how longshore compares.
     pub fn print(&self) {
         let terms = &self.terms;
-        let better = if terms.more_is_better {
-            "more is better"
-        } else {
-            "less is better"
-        };
+        let better = if terms.more_is_better { "more is better" } else { "less is better" };
         let rounds = self.rows.iter().map(|row| row.samples.len()).max().unwrap_or_default();
         println!("\n{} in {} ({better}; median of {rounds})", terms.title, terms.unit);
-        println!(
-            "  {:<10} {:>10}   {:>19}   {:>12}   longshore is",
-            "", terms.unit, "min - max", terms.cpu.0
-        );
+        println!("  {:<10} {:>10}   {:>19}   {:>12}   longshore is", "", terms.unit, "min - max", terms.cpu.0);
         for row in &self.rows {
             let Some(middle) = self.median_of(row.kind) else {
-                println!(
-                    "  {:<10} {}",
-                    row.kind.name(),
-                    row.trouble.as_deref().unwrap_or("no samples")
-                );
+                println!("  {:<10} {}", row.kind.name(), row.trouble.as_deref().unwrap_or("no samples"));
                 continue;
             };
             let mut values: Vec<f64> = row.samples.iter().map(|sample| terms.value(sample)).collect();
             values.sort_by(f64::total_cmp);
             let range = format!("{} - {}", number(values[0]), number(values[values.len() - 1]));
-            let cpu = median(
-                row.samples
-                    .iter()
-                    .filter_map(|sample| terms.cpu_value(sample))
-                    .collect(),
-            );
+            let cpu = median(row.samples.iter().filter_map(|sample| terms.cpu_value(sample)).collect());
             let cpu = cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.3}"));
-            let ratio = self
-                .ratio(row.kind)
-                .map_or_else(String::new, |ratio| format!("{ratio:.2} x as fast"));
-            let trouble = row
-                .trouble
-                .as_ref()
-                .map_or_else(String::new, |trouble| format!(" (then: {trouble})"));
-            println!(
-                "  {:<10} {:>10}   {range:>19}   {cpu:>12}   {ratio}{trouble}",
-                row.kind.name(),
-                number(middle)
-            );
+            let ratio = self.ratio(row.kind).map_or_else(String::new, |ratio| format!("{ratio:.2} x as fast"));
+            let trouble = row.trouble.as_ref().map_or_else(String::new, |trouble| format!(" (then: {trouble})"));
+            println!("  {:<10} {:>10}   {range:>19}   {cpu:>12}   {ratio}{trouble}", row.kind.name(), number(middle));
         }
     }
 
@@ -89,13 +64,8 @@ pub fn print_summary(tables: &[Table], kinds: &[Kind]) {
     for table in tables {
         print!("| {}, {} |", table.terms.title, table.terms.unit);
         for &kind in kinds {
-            let ratio = table
-                .ratio(kind)
-                .map_or_else(String::new, |ratio| format!(" ({ratio:.2})"));
-            print!(
-                " {}{ratio} |",
-                table.median_of(kind).map_or_else(|| "-".to_owned(), number)
-            );
+            let ratio = table.ratio(kind).map_or_else(String::new, |ratio| format!(" ({ratio:.2})"));
+            print!(" {}{ratio} |", table.median_of(kind).map_or_else(|| "-".to_owned(), number));
         }
         println!();
     }

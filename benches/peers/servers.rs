@@ -62,11 +62,7 @@ impl Kind {
         let unpacked = peers().map(|peers| peers.join(package).join("usr/sbin"));
         let path = std::env::var_os("PATH").unwrap_or_default();
         let installed = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-        unpacked
-            .into_iter()
-            .chain(installed)
-            .map(|dir| dir.join(self.name()))
-            .find(|program| program.is_file())
+        unpacked.into_iter().chain(installed).map(|dir| dir.join(self.name())).find(|program| program.is_file())
     }
 }
 
@@ -80,17 +76,11 @@ fn version(program: &Path, kind: Kind, home: &Path) -> Option<String> {
     let path = home.join("version.log");
     let told = File::create(&path).ok()?;
     let mut command = Command::new(program);
-    command
-        .arg(flag)
-        .stdin(told.try_clone().ok()?)
-        .stdout(told.try_clone().ok()?)
-        .stderr(told);
+    command.arg(flag).stdin(told.try_clone().ok()?).stdout(told.try_clone().ok()?).stderr(told);
     command.env("LD_LIBRARY_PATH", libraries()).status().ok()?;
     let text = fs::read_to_string(path).ok()?;
     let mut words = text.split_whitespace().map(|word| word.trim_start_matches('v'));
-    words
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
-        .map(str::to_owned)
+    words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.')).map(str::to_owned)
 }
 
 /// A running server. Dropping it ends all its processes.
@@ -119,10 +109,7 @@ impl Server {
                 command
             }
             _ => {
-                ensure!(
-                    rustix::process::geteuid().is_root(),
-                    "it needs root; run the benchmark as root to include it"
-                );
+                ensure!(rustix::process::geteuid().is_root(), "it needs root; run the benchmark as root to include it");
                 let arguments = arguments(kind, address, &home, &ground.root(), &program)?;
                 as_user_ftp(&home, &ground.root(), &program, &arguments)?
             }
@@ -130,25 +117,13 @@ impl Server {
         // vsftpd writes its complaints to descriptor 0, so all three go to the log.
         let log = home.join("output.log");
         let output = OpenOptions::new().create(true).read(true).append(true).open(&log)?;
-        command
-            .current_dir(&home)
-            .stdin(output.try_clone()?)
-            .stdout(output.try_clone()?)
-            .stderr(output);
+        command.current_dir(&home).stdin(output.try_clone()?).stdout(output.try_clone()?).stderr(output);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(OWN_ENVIRONMENT)) {
             command.env_remove(name);
         }
         command.env("LD_LIBRARY_PATH", libraries());
-        let child = command
-            .spawn()
-            .with_context(|| format!("run {}", command.get_program().display()))?;
-        let mut server = Self {
-            kind,
-            version,
-            address,
-            child,
-            log,
-        };
+        let child = command.spawn().with_context(|| format!("run {}", command.get_program().display()))?;
+        let mut server = Self { kind, version, address, child, log };
         server.wait()?;
         Ok(Some(server))
     }
@@ -171,11 +146,7 @@ impl Server {
                 bail!("it ended at once ({status}): {}", self.last_words());
             }
             if Instant::now() > deadline {
-                bail!(
-                    "no login within {} s ({refusal:#}): {}",
-                    START.as_secs(),
-                    self.last_words()
-                );
+                bail!("no login within {} s ({refusal:#}): {}", START.as_secs(), self.last_words());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -185,12 +156,7 @@ impl Server {
     fn last_words(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text
-            .lines()
-            .rev()
-            .filter(|line| !line.trim().is_empty())
-            .take(3)
-            .collect();
+        let lines: Vec<&str> = text.lines().rev().filter(|line| !line.trim().is_empty()).take(3).collect();
         if lines.is_empty() {
             "it printed nothing".to_owned()
         } else {
@@ -226,10 +192,7 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program:
         }
         Kind::Proftpd => {
             // Unpacked, its modules are not where it was built to look for them.
-            let modules = program
-                .parent()
-                .and_then(Path::parent)
-                .map(|usr| usr.join("lib/proftpd"));
+            let modules = program.parent().and_then(Path::parent).map(|usr| usr.join("lib/proftpd"));
             let modules = modules.filter(|path| path.is_dir());
             let modules = modules.map_or_else(String::new, |path| format!("ModulePath {}\n", path.display()));
             let text = format!(
@@ -272,10 +235,7 @@ fn as_user_ftp(home: &Path, root: &Path, program: &Path, arguments: &[OsString])
     command.args(["--mount", "--propagation", "private", "sh", "-c"]);
     // Both exec, so the server is the very process that was started.
     command.arg("mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" /etc/group && shift 2 && exec \"$@\"");
-    command
-        .arg("sh")
-        .args([passwd.as_os_str(), group.as_os_str(), program.as_os_str()])
-        .args(arguments);
+    command.arg("sh").args([passwd.as_os_str(), group.as_os_str(), program.as_os_str()]).args(arguments);
     Ok(command)
 }
 
@@ -287,27 +247,15 @@ fn peers() -> Option<PathBuf> {
 /// The libraries that were unpacked with the peers, and those that were asked for anyway.
 fn libraries() -> OsString {
     let mut paths: Vec<PathBuf> = Vec::new();
-    for package in peers()
-        .and_then(|peers| fs::read_dir(peers).ok())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let below = fs::read_dir(package.path().join("usr/lib"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        paths.extend(below.map(|entry| entry.path()).filter(|path| {
-            path.file_name()
-                .and_then(OsStr::to_str)
-                .is_some_and(|name| name.ends_with("-linux-gnu"))
-        }));
+    for package in peers().and_then(|peers| fs::read_dir(peers).ok()).into_iter().flatten().flatten() {
+        let below = fs::read_dir(package.path().join("usr/lib")).into_iter().flatten().flatten();
+        paths.extend(
+            below.map(|entry| entry.path()).filter(|path| {
+                path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with("-linux-gnu"))
+            }),
+        );
     }
-    paths.extend(
-        std::env::var_os("LD_LIBRARY_PATH")
-            .iter()
-            .flat_map(std::env::split_paths),
-    );
+    paths.extend(std::env::var_os("LD_LIBRARY_PATH").iter().flat_map(std::env::split_paths));
     std::env::join_paths(paths).unwrap_or_default()
 }
 
@@ -315,7 +263,5 @@ fn libraries() -> OsString {
 /// has left in TIME_WAIT. The port is free now; not one server can be handed an open socket, so this must do.
 fn free_address(kind: Kind) -> Result<SocketAddr> {
     let host = Ipv4Addr::new(127, 0, 0, 11 + kind as u8);
-    Ok(TcpListener::bind((host, 0))
-        .with_context(|| format!("listen on {host}"))?
-        .local_addr()?)
+    Ok(TcpListener::bind((host, 0)).with_context(|| format!("listen on {host}"))?.local_addr()?)
 }

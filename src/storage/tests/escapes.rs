@@ -13,15 +13,7 @@ fn with_ways_out() -> (Fixture, Vec<VirtualPath>) {
     symlink("../elsewhere", fixture.real("directory")).unwrap();
     symlink("/", fixture.real("slash")).unwrap();
     symlink("relative", fixture.real("chain")).unwrap();
-    let names = [
-        "relative",
-        "absolute",
-        "directory",
-        "slash",
-        "chain",
-        "directory/file",
-        "slash/etc/passwd",
-    ];
+    let names = ["relative", "absolute", "directory", "slash", "chain", "directory/file", "slash/etc/passwd"];
     (fixture, names.map(path).to_vec())
 }
 
@@ -42,10 +34,7 @@ fn no_link_leads_any_operation_out_of_the_home() {
         refuses(way, storage.set_mode(way, 0o777));
         refuses(way, storage.set_modified(way, SystemTime::UNIX_EPOCH));
         refuses(way, storage.free_bytes(way));
-        refuses(
-            way,
-            storage.list(&VirtualPath::root(), &ListRequest::exact(way.as_bytes()), Style::Names),
-        );
+        refuses(way, storage.list(&VirtualPath::root(), &ListRequest::exact(way.as_bytes()), Style::Names));
         for start in [Start::Beginning, Start::Offset(1), Start::End] {
             refuses(way, storage.begin_upload(way, start, false));
         }
@@ -66,13 +55,7 @@ fn patterns_do_not_look_behind_links_that_lead_out() {
     let (fixture, _) = with_ways_out();
     for pattern in ["directory/*", "*/file", "*/*", "../*/secret"] {
         let request = ListRequest::parse(pattern.as_bytes());
-        assert!(
-            fixture
-                .storage
-                .list(&VirtualPath::root(), &request, Style::Names)
-                .is_err(),
-            "{pattern}"
-        );
+        assert!(fixture.storage.list(&VirtualPath::root(), &request, Style::Names).is_err(), "{pattern}");
     }
 }
 
@@ -80,10 +63,7 @@ fn patterns_do_not_look_behind_links_that_lead_out() {
 fn parents_of_the_home_are_the_home() {
     let fixture = Fixture::new();
     assert_eq!(path("../../secret"), path("secret"));
-    assert_eq!(
-        kind(fixture.storage.open_download(&path("../../secret"))),
-        FaultKind::NotFound
-    );
+    assert_eq!(kind(fixture.storage.open_download(&path("../../secret"))), FaultKind::NotFound);
 }
 
 #[test]
@@ -101,12 +81,7 @@ fn names_are_bytes() {
     let mut upload = fixture.storage.begin_upload(&odd, Start::Beginning, false).unwrap();
     upload.write_all(b"x").unwrap();
     upload.finish().unwrap();
-    let real = fs::read_dir(fixture.real(""))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .file_name();
+    let real = fs::read_dir(fixture.real("")).unwrap().next().unwrap().unwrap().file_name();
     assert_eq!(real.as_bytes(), name);
     assert_eq!(fixture.storage.open_download(&odd).unwrap().size, 1);
     fixture.storage.rename(&odd, &path("plain")).unwrap();
@@ -119,8 +94,5 @@ fn paths_longer_than_the_kernel_takes_are_refused_and_harm_nothing() {
     let deep = VirtualPath::root().resolve(&b"abcdefg/".repeat(512)).unwrap();
     assert_eq!(deep.as_bytes().len(), 4096);
     assert_eq!(kind(fixture.storage.stat(&deep)), FaultKind::NotFound);
-    assert_eq!(
-        kind(fixture.storage.begin_upload(&deep, Start::Beginning, false)),
-        FaultKind::NotFound
-    );
+    assert_eq!(kind(fixture.storage.begin_upload(&deep, Start::Beginning, false)), FaultKind::NotFound);
 }

@@ -23,24 +23,13 @@ fn lines(text: &str) -> Vec<String> {
 /// Each line without what stands before the name.
 fn long(fixture: &Fixture, argument: &str) -> Vec<String> {
     let text = list_from(fixture, "", &ListRequest::parse(argument.as_bytes()), Style::Long).unwrap();
-    lines(&text)
-        .iter()
-        .map(|line| format!("{} {}", &line[..1], &line[56..]))
-        .collect()
+    lines(&text).iter().map(|line| format!("{} {}", &line[..1], &line[56..])).collect()
 }
 
 fn with_files() -> Fixture {
     let fixture = Fixture::new();
     fs::create_dir(fixture.real("sub")).unwrap();
-    for name in [
-        "a.txt",
-        "b.txt",
-        ".hidden",
-        "two words",
-        "sub/c.txt",
-        "sub/d",
-        "sub/.longshore-upload-1",
-    ] {
+    for name in ["a.txt", "b.txt", ".hidden", "two words", "sub/c.txt", "sub/d", "sub/.longshore-upload-1"] {
         fixture.write_raw(name);
     }
     fixture
@@ -56,30 +45,14 @@ impl Fixture {
 #[test]
 fn options_and_the_path_are_told_apart() {
     let parse = |argument: &str| ListRequest::parse(argument.as_bytes());
-    let plain = |argument: &str| ListRequest {
-        argument: argument.into(),
-        ..ListRequest::default()
-    };
+    let plain = |argument: &str| ListRequest { argument: argument.into(), ..ListRequest::default() };
     assert_eq!(parse(""), plain(""));
     assert_eq!(parse("a b "), plain("a b "));
     assert_eq!(parse("-la"), ListRequest { all: true, ..plain("") });
-    assert_eq!(
-        parse("-a -lr  x y"),
-        ListRequest {
-            all: true,
-            reverse: true,
-            ..plain("x y")
-        }
-    );
+    assert_eq!(parse("-a -lr  x y"), ListRequest { all: true, reverse: true, ..plain("x y") });
     assert_eq!(
         parse("-tSAd1Z x"),
-        ListRequest {
-            by_time: true,
-            by_size: true,
-            almost_all: true,
-            directory_itself: true,
-            ..plain("x")
-        }
+        ListRequest { by_time: true, by_size: true, almost_all: true, directory_itself: true, ..plain("x") }
     );
     assert_eq!(parse("-l -- -x"), plain("-x"));
     assert_eq!(parse("-"), plain("-"));
@@ -108,15 +81,9 @@ fn hidden_names_are_asked_for_and_temporary_ones_never_shown() {
     assert_eq!(long(&fixture, "-A")[..2], ["- .hidden", "- a.txt"]);
     assert_eq!(long(&fixture, "-a")[..4], ["d .", "d ..", "- .hidden", "- a.txt"]);
     let request = ListRequest::parse(b"sub/.longshore-upload-*");
-    assert_eq!(
-        kind(fixture.storage.list(&path(""), &request, Style::Names)),
-        FaultKind::NameNotAllowed
-    );
+    assert_eq!(kind(fixture.storage.list(&path(""), &request, Style::Names)), FaultKind::NameNotAllowed);
     let request = ListRequest::parse(b"sub/.l*");
-    assert_eq!(
-        kind(fixture.storage.list(&path(""), &request, Style::Names)),
-        FaultKind::NotFound
-    );
+    assert_eq!(kind(fixture.storage.list(&path(""), &request, Style::Names)), FaultKind::NotFound);
 }
 
 #[test]
@@ -130,10 +97,7 @@ fn patterns_work_in_every_component() {
     assert_eq!(nlst(&fixture, "*"), ["a.txt", "b.txt", "sub", "two words"]);
     assert_eq!(nlst(&fixture, "-r *.txt"), ["b.txt", "a.txt"]);
     let request = ListRequest::parse(b"../*.txt");
-    assert_eq!(
-        lines(&list_from(&fixture, "sub", &request, Style::Names).unwrap()),
-        ["../a.txt", "../b.txt"]
-    );
+    assert_eq!(lines(&list_from(&fixture, "sub", &request, Style::Names).unwrap()), ["../a.txt", "../b.txt"]);
 }
 
 #[test]
@@ -160,14 +124,7 @@ fn long_listings_show_links_files_and_matched_directories() {
     symlink("/etc/passwd", fixture.real("out")).unwrap();
     assert_eq!(
         long(&fixture, ""),
-        [
-            "- a.txt",
-            "- b.txt",
-            "l link -> sub",
-            "l out -> /etc/passwd",
-            "d sub",
-            "- two words"
-        ]
+        ["- a.txt", "- b.txt", "l link -> sub", "l out -> /etc/passwd", "d sub", "- two words"]
     );
     assert_eq!(long(&fixture, "link"), ["- c.txt", "- d"]);
     assert_eq!(long(&fixture, "out"), ["l out -> /etc/passwd"]);
@@ -181,10 +138,7 @@ fn time_and_size_sort_and_reverse() {
     let fixture = Fixture::new();
     for (name, contents, seconds) in [("a", "12", 1), ("b", "1", 3), ("c", "123", 2)] {
         let path = fixture.write(name, contents);
-        fixture
-            .storage
-            .set_modified(&path, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-            .unwrap();
+        fixture.storage.set_modified(&path, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     }
     assert_eq!(nlst(&fixture, "-t"), ["b", "c", "a"]);
     assert_eq!(nlst(&fixture, "-S"), ["c", "a", "b"]);
@@ -196,12 +150,7 @@ fn time_and_size_sort_and_reverse() {
 fn machine_listings_tell_where_links_lead() {
     let fixture = with_files();
     fs::remove_file(fixture.real("two words")).unwrap();
-    for (name, target) in [
-        ("broken", "nowhere"),
-        ("out", "/etc"),
-        ("to-dir", "sub"),
-        ("to-file", "a.txt"),
-    ] {
+    for (name, target) in [("broken", "nowhere"), ("out", "/etc"), ("to-dir", "sub"), ("to-file", "a.txt")] {
         symlink(target, fixture.real(name)).unwrap();
     }
     symlink("../a.txt", fixture.real("sub/up")).unwrap();
@@ -224,13 +173,7 @@ fn machine_listings_tell_where_links_lead() {
     );
     assert_eq!(
         mlsd("sub"),
-        [
-            "type=cdir; .",
-            "type=pdir; ..",
-            "type=file;size=9; c.txt",
-            "type=file;size=5; d",
-            "type=file;size=5; up",
-        ]
+        ["type=cdir; .", "type=pdir; ..", "type=file;size=9; c.txt", "type=file;size=5; d", "type=file;size=5; up",]
     );
 }
 
@@ -248,15 +191,7 @@ fn machine_listings_are_of_directories_and_know_no_patterns() {
 fn names_forge_no_line_in_any_style() {
     let fixture = Fixture::new();
     fs::write(fixture.real("a\r\n-rw-r--r-- forged"), "").unwrap();
-    fs::write(
-        fixture
-            .base
-            .path()
-            .join("home")
-            .join(std::ffi::OsStr::from_bytes(b"b\xff")),
-        "",
-    )
-    .unwrap();
+    fs::write(fixture.base.path().join("home").join(std::ffi::OsStr::from_bytes(b"b\xff")), "").unwrap();
     for style in [Style::Long, Style::Names, Style::Machine(FactSet::parse(b""))] {
         let mut listing = fixture.storage.list(&path(""), &ListRequest::default(), style).unwrap();
         let mut out = Vec::new();
@@ -272,10 +207,7 @@ fn large_listings_come_in_pieces_without_what_vanished() {
     for number in 0..3000 {
         fixture.write(&format!("{number:04}"), "");
     }
-    let mut listing = fixture
-        .storage
-        .list(&path(""), &ListRequest::default(), Style::Long)
-        .unwrap();
+    let mut listing = fixture.storage.list(&path(""), &ListRequest::default(), Style::Long).unwrap();
     let (mut all, mut piece, mut pieces) = (Vec::new(), Vec::new(), 0);
     while listing.next_chunk(&mut piece) {
         assert!(piece.len() < 65 * 1024);

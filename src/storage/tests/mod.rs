@@ -25,10 +25,7 @@ impl Fixture {
         fs::create_dir(base.path().join("home")).unwrap();
         fs::write(base.path().join("secret"), "secret").unwrap();
         let home = Home::open(&base.path().join("home"), Arc::new(BrokenReplacements::new())).unwrap();
-        Self {
-            base,
-            storage: Storage::new(Arc::new(home), Rights::ReadWrite),
-        }
+        Self { base, storage: Storage::new(Arc::new(home), Rights::ReadWrite) }
     }
 
     fn read_only(&self) -> Storage {
@@ -55,9 +52,7 @@ impl Fixture {
     /// Everything in the home's directory `name`, temporary files included.
     fn names(&self, name: &str) -> Vec<String> {
         let entries = fs::read_dir(self.real(name)).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }

@@ -32,12 +32,7 @@ fn files_directories_and_links_are_renamed() {
     fixture.write("file", "x");
     fs::create_dir(fixture.real("sub")).unwrap();
     symlink("nowhere", fixture.real("link")).unwrap();
-    for (from, to) in [
-        ("file", "sub/file"),
-        ("link", "sub/link"),
-        ("sub", "moved"),
-        ("moved", "moved"),
-    ] {
+    for (from, to) in [("file", "sub/file"), ("link", "sub/link"), ("sub", "moved"), ("moved", "moved")] {
         fixture.storage.rename(&path(from), &path(to)).unwrap();
     }
     assert_eq!(fixture.names(""), ["moved"]);
@@ -64,10 +59,7 @@ fn renaming_says_what_is_missing() {
     fixture.write("a", "a");
     let sentence = |from, to| fixture.storage.rename(&path(from), &path(to)).unwrap_err().sentence;
     assert_eq!(sentence("none", "b"), "There is no file or directory /none.");
-    assert_eq!(
-        sentence("a", "none/b"),
-        "The directory /none does not exist; create it first."
-    );
+    assert_eq!(sentence("a", "none/b"), "The directory /none does not exist; create it first.");
     assert_eq!(sentence("", "b"), "You cannot rename your home directory itself.");
 }
 
@@ -77,10 +69,7 @@ fn nothing_moves_into_itself() {
     fs::create_dir_all(fixture.real("sub/below")).unwrap();
     symlink("sub/below", fixture.real("link")).unwrap();
     for to in ["sub/new", "link/new"] {
-        assert_eq!(
-            kind(fixture.storage.rename(&path("sub"), &path(to))),
-            FaultKind::BadRequest
-        );
+        assert_eq!(kind(fixture.storage.rename(&path("sub"), &path(to))), FaultKind::BadRequest);
     }
 }
 
@@ -92,10 +81,7 @@ fn modes_are_set_without_special_bits() {
     assert_eq!(fs::metadata(fixture.real("file")).unwrap().mode() & 0o7777, 0o604);
     assert_eq!(kind(fixture.storage.set_mode(&file, 0o4755)), FaultKind::BadRequest);
     assert_eq!(kind(fixture.storage.set_mode(&path(""), 0)), FaultKind::Permission);
-    assert_eq!(
-        kind(fixture.storage.set_mode(&path("none"), 0o644)),
-        FaultKind::NotFound
-    );
+    assert_eq!(kind(fixture.storage.set_mode(&path("none"), 0o644)), FaultKind::NotFound);
 }
 
 #[test]
@@ -121,16 +107,10 @@ fn downloads_are_of_regular_files_and_never_wait() {
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.real("fifo"), rustix::fs::Mode::RUSR).unwrap();
     assert_eq!(fixture.storage.open_download(&path("file")).unwrap().size, 4);
     let fault = fixture.storage.open_download(&path("sub")).unwrap_err();
-    assert_eq!(
-        (fault.kind, fault.sentence.as_str()),
-        (FaultKind::NotAFile, "/sub is a directory.")
-    );
+    assert_eq!((fault.kind, fault.sentence.as_str()), (FaultKind::NotAFile, "/sub is a directory."));
     assert_eq!(kind(fixture.storage.open_download(&path("fifo"))), FaultKind::NotAFile);
     assert_eq!(kind(fixture.storage.open_download(&path("none"))), FaultKind::NotFound);
-    assert_eq!(
-        kind(fixture.storage.open_download(&path("file/x"))),
-        FaultKind::NotADirectory
-    );
+    assert_eq!(kind(fixture.storage.open_download(&path("file/x"))), FaultKind::NotADirectory);
 }
 
 #[test]
@@ -147,9 +127,6 @@ fn who_may_only_read_changes_nothing() {
     assert_eq!(fault.sentence, "This account may only read; it cannot delete /file.");
     assert_eq!(kind(storage.rename(&file, &path("b"))), FaultKind::Permission);
     assert_eq!(kind(storage.set_mode(&file, 0o600)), FaultKind::Permission);
-    assert_eq!(
-        kind(storage.set_modified(&file, SystemTime::now())),
-        FaultKind::Permission
-    );
+    assert_eq!(kind(storage.set_modified(&file, SystemTime::now())), FaultKind::Permission);
     storage.open_download(&file).unwrap();
 }

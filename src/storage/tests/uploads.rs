@@ -10,11 +10,7 @@ fn put(storage: &Storage, path: &VirtualPath, start: Start, contents: &str) -> R
 }
 
 fn break_upload(storage: &Storage, path: &VirtualPath, start: Start, contents: &str) {
-    storage
-        .begin_upload(path, start, false)
-        .unwrap()
-        .write_all(contents.as_bytes())
-        .unwrap();
+    storage.begin_upload(path, start, false).unwrap().write_all(contents.as_bytes()).unwrap();
 }
 
 #[test]
@@ -98,10 +94,7 @@ fn a_file_that_changed_since_takes_more_again() {
     let fixture = Fixture::new();
     let file = fixture.write("file", "old");
     break_upload(&fixture.storage, &file, Start::Beginning, "n");
-    fixture
-        .storage
-        .set_modified(&file, SystemTime::UNIX_EPOCH + Duration::from_secs(1))
-        .unwrap();
+    fixture.storage.set_modified(&file, SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
     put(&fixture.storage, &file, Start::End, "er").unwrap();
     assert_eq!(fixture.read("file"), "older");
 }
@@ -124,14 +117,8 @@ fn offsets_past_the_end_name_the_size() {
     let file = fixture.write("file", "0123456789");
     let fault = put(&fixture.storage, &file, Start::Offset(11), "x").unwrap_err();
     assert_eq!(fault.kind, FaultKind::BadRequest);
-    assert_eq!(
-        fault.sentence,
-        "The upload cannot start at byte 11: /file has only 10 bytes."
-    );
-    assert_eq!(
-        kind(put(&fixture.storage, &path("none"), Start::Offset(1), "x")),
-        FaultKind::BadRequest
-    );
+    assert_eq!(fault.sentence, "The upload cannot start at byte 11: /file has only 10 bytes.");
+    assert_eq!(kind(put(&fixture.storage, &path("none"), Start::Offset(1), "x")), FaultKind::BadRequest);
     put(&fixture.storage, &path("none"), Start::Offset(0), "x").unwrap();
     assert_eq!(fixture.read("none"), "x");
 }
@@ -218,12 +205,7 @@ fn only_regular_files_take_uploads() {
 fn unique_uploads_never_meet_an_existing_name() {
     let fixture = Fixture::new();
     fixture.write("report", "old");
-    let unique = |stem: &[u8]| {
-        fixture
-            .storage
-            .begin_unique_upload(&VirtualPath::root(), stem, false)
-            .unwrap()
-    };
+    let unique = |stem: &[u8]| fixture.storage.begin_unique_upload(&VirtualPath::root(), stem, false).unwrap();
     let (name, mut upload) = unique(b"report");
     upload.write_all(b"new").unwrap();
     upload.finish().unwrap();
@@ -239,14 +221,8 @@ fn who_may_only_read_uploads_nothing() {
     let fixture = Fixture::new();
     let file = fixture.write("file", "old");
     for start in [Start::Beginning, Start::Offset(1), Start::End] {
-        assert_eq!(
-            kind(put(&fixture.read_only(), &file, start, "x")),
-            FaultKind::Permission
-        );
+        assert_eq!(kind(put(&fixture.read_only(), &file, start, "x")), FaultKind::Permission);
     }
-    assert_eq!(
-        kind(put(&fixture.read_only(), &path("new"), Start::Beginning, "x")),
-        FaultKind::Permission
-    );
+    assert_eq!(kind(put(&fixture.read_only(), &path("new"), Start::Beginning, "x")), FaultKind::Permission);
     assert_eq!(fixture.names(""), ["file"]);
 }
