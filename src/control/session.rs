@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,8 +89,8 @@ impl From<Reply> for Answer {
 }
 
 /// Serves one control connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, ends: Ends) {
-    let recorder = shared.events.open_session(ends, false);
+pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: SocketAddr, ends: Ends) {
+    let recorder = shared.events.open_session(listener, ends);
     let mut session = Session {
         wire: Wire::new(stream),
         waiting: VecDeque::new(),
