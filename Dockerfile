@@ -33,6 +33,6 @@ USER 1000:1000
 # The only place that is written to: everything else may be read-only.
 VOLUME /srv/ftp
 # 2121, since not every container runtime lets this user bind 21. The passive ports are those of config/docker.toml.
-EXPOSE 2121 49152-49251
+EXPOSE 2121 61000-61099
 ENTRYPOINT ["longshore"]
 CMD ["--config", "/etc/longshore/longshore.toml"]
