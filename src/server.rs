@@ -173,6 +173,7 @@ fn prepare_root(settings: &Settings) -> Result<(), StartError> {
         std::fs::write(root.join(name), text)
             .map_err(|error| StartError::System(attempt("writing a welcome file into"), error))?;
     }
+    std::fs::read_dir(root).map_err(|error| StartError::System(attempt("reading the root"), error))?;
     let cleared = clear_leftovers(root)
         .map_err(|error| StartError::System(attempt("looking for leftovers of broken uploads in"), error))?;
     if cleared > 0 {
