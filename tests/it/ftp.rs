@@ -1,6 +1,6 @@
 //! A small FTP client that shares no code with the server and may be as rude as a test needs.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -15,12 +15,17 @@ pub const TELNET_IP: [u8; 2] = [0xff, 0xf4];
 pub const TELNET_DM: [u8; 2] = [0xff, 0xf2];
 
 /// One reply, all of its lines.
-#[derive(Debug)]
 pub struct Reply {
     /// The three digits.
     pub code: u16,
     /// Everything as it came, without the last line end.
     pub raw: Vec<u8>,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
 }
 
 impl Reply {

@@ -12,7 +12,8 @@ use crate::fixture::noise;
 fn script(address: SocketAddr, mode: &str, commands: &str) -> String {
     format!(
         "set cmd:fail-exit yes\n\
-         set net:max-retries 1\n\
+         set net:max-retries 3\n\
+         set net:reconnect-interval-base 1\n\
          set net:timeout 10\n\
          set ftp:passive-mode {passive}\n\
          open -u {USER},{PASSWORD} -p {port} {ip}\n\
@@ -65,30 +66,24 @@ fn lftp_active() {
     core("active");
 }
 
-fn ipv6(mode: &str) {
-    let Some(client) = client("lftp") else { return };
-    let (server, tree) = server();
-    local_tree(&client, &tree);
-    run(
-        &client,
-        server.address_v6(),
-        mode,
-        "get big.bin\nput up.bin\nmget -O down many/*",
-    );
-    assert!(client.read("big.bin") == tree.big);
-    assert!(server.read("up.bin") == tree.up);
-    assert_eq!(client.read("down/and three.txt"), b"333\n");
-    data_mode_was(&server, mode);
-}
-
+/// lftp 4.9 asks for active mode over IPv6 with `EPRT |2|::|port|`, which names nobody. It is refused and falls back.
 #[test]
-fn lftp_passive_ipv6() {
-    ipv6("passive");
-}
-
-#[test]
-fn lftp_active_ipv6() {
-    ipv6("active");
+fn lftp_ipv6() {
+    for mode in ["passive", "active"] {
+        let Some(client) = client("lftp") else { return };
+        let (server, tree) = server();
+        local_tree(&client, &tree);
+        run(
+            &client,
+            server.address_v6(),
+            mode,
+            "get big.bin\nput up.bin\nmget -O down many/*",
+        );
+        assert!(client.read("big.bin") == tree.big);
+        assert!(server.read("up.bin") == tree.up);
+        assert_eq!(client.read("down/and three.txt"), b"333\n");
+        data_mode_was(&server, "passive");
+    }
 }
 
 #[test]

@@ -96,19 +96,20 @@ fn ncftp_one_shot_programs_active() {
     one_shot("-E", "active");
 }
 
+/// Downloads only: ncftpput 3.2.6 sends the whole file behind its REST, to any server.
 #[test]
-fn ncftpget_resumes_and_ncftpput_resumes() {
+fn ncftpget_resumes() {
     let Some(client) = client("ncftp") else { return };
     let (server, tree) = server();
     client.write("big.bin", &tree.big[..250_000]);
-    client.write("up.bin", &tree.up);
-    server.write("up.bin", &tree.up[..100_000]);
     let port = server.address().port().to_string();
-    let login = ["-u", USER, "-p", PASSWORD, "-P", &port, "-z"];
-    client.run(client.sibling("ncftpget").args(login).args(["127.0.0.1", ".", "/big.bin"]), "");
+    client.run(
+        client
+            .sibling("ncftpget")
+            .args(["-u", USER, "-p", PASSWORD, "-P", &port, "-z", "127.0.0.1", ".", "/big.bin"]),
+        "",
+    );
     assert!(client.read("big.bin") == tree.big);
-    client.run(client.sibling("ncftpput").args(login).args(["127.0.0.1", "/", "up.bin"]), "");
-    assert!(server.read("up.bin") == tree.up);
     let got = server.event_where("transfer", |event| event["verb"] == "RETR");
     assert_eq!(got["bytes"], 700_001 - 250_000, "ncftpget asked for the whole file");
 }

@@ -1,7 +1,7 @@
 //! rclone: syncs both ways, with times.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
 use super::{Client, PASSWORD, USER, age, client, is_aged, local_tree, server};
@@ -10,11 +10,15 @@ use crate::fixture::noise;
 /// The remote `server:` by environment, so that no configuration file is needed.
 fn rclone(client: &Client, address: SocketAddr) -> Command {
     let obscured = client.run(client.command().args(["obscure", PASSWORD]), "");
+    let host = match address.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
     let mut command = client.command();
     command
         .env("RCLONE_CONFIG", client.path("none.conf"))
         .env("RCLONE_CONFIG_SERVER_TYPE", "ftp")
-        .env("RCLONE_CONFIG_SERVER_HOST", address.ip().to_string())
+        .env("RCLONE_CONFIG_SERVER_HOST", host)
         .env("RCLONE_CONFIG_SERVER_PORT", address.port().to_string())
         .env("RCLONE_CONFIG_SERVER_USER", USER)
         .env("RCLONE_CONFIG_SERVER_PASS", obscured.trim())
