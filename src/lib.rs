@@ -1,6 +1,38 @@
 //! longshore: an FTP server that shows its ports.
+//!
+//! The parts in the order in which a client meets them:
+//!
+//! - [`server`] binds the listeners, accepts control connections and ends everything in good order.
+//! - `control` is a session: it reads commands, answers them, and goes on reading while a transfer runs.
+//! - `engine` is libunftp behind one door: login, and commands that change the namespace.
+//! - [`storage`] is the files below a root that nothing escapes; [`accounts`] says who may reach which.
+//! - `data` is data connections, and the bytes that go over them straight between socket and storage.
+//! - [`ports`] knows IANA's ranges and hands out passive ports.
+//! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
+//! - [`settings`] and [`cli`] are how it is told what to do.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut settings = longshore::settings::Settings::default();
+//! settings.server.listen = vec!["127.0.0.1:0".parse()?];
+//! let server = longshore::Server::start(settings).await?;
+//! println!("{:?}", server.addresses());
+//! server.shut_down().await;
+//! # Ok(())
+//! # }
+//! ```
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics says where"))]
 
+pub mod accounts;
+pub mod cli;
+mod control;
+mod data;
+mod engine;
+pub mod ports;
+pub mod server;
+pub mod sessions;
 pub mod settings;
 pub mod storage;
+
+pub use server::{Server, StartError};

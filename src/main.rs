@@ -1,3 +1,13 @@
-//! The `longshore` program.
+//! The `longshore` program: what was typed becomes one of three commands, and its result an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use longshore::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Cli::Serve(args) => cli::serve(&args),
+        Cli::Check(args) => cli::check(&args),
+        Cli::User(args) => cli::user(&args),
+    }
+}

@@ -1,4 +1,7 @@
 //! The settings as the server uses them: typed, checked, complete.
+//!
+//! [`load`] merges the built-in defaults, a TOML file, the environment and the flags into one [`Settings`] and remembers
+//! where each value came from. [`keys::KEYS`] is the one table of everything that can be set.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -6,6 +9,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+mod address;
+pub(crate) mod document;
+mod fault;
+pub mod keys;
+mod load;
+pub(crate) mod value;
+
+pub use fault::{Fault, Faults};
+pub use load::{Flags, Loaded, load};
 
 /// Everything that can be set. A value that is in here has passed all checks.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -123,6 +136,8 @@ pub enum Anonymous {
 pub struct TransferSettings {
     /// What TYPE A does.
     pub ascii: Ascii,
+    /// Whether the record of a whole upload or download has the file's SHA-256.
+    pub sha256: bool,
 }
 
 /// What TYPE A does (`ascii`).
@@ -211,7 +226,10 @@ impl Default for AccountSettings {
 
 impl Default for TransferSettings {
     fn default() -> Self {
-        Self { ascii: Ascii::Convert }
+        Self {
+            ascii: Ascii::Convert,
+            sha256: false,
+        }
     }
 }
 

@@ -1,3 +1,236 @@
 //! Files below a root that nothing escapes.
+//!
+//! All of it blocks: callers choose the thread. A [`Home`] is an account's directory, opened once; a [`Storage`] is a
+//! session's door to it, with the rights that the account has there. Every refusal is a [`Fault`] with a sentence for
+//! people. Making and removing directories and deleting files is the engine's business, after [`Storage::permit`].
 
+mod broken;
+mod expand;
+mod facts;
+mod fault;
+mod glob;
+mod hash;
+mod home;
+mod leftovers;
+mod listing;
+mod long;
+mod machine;
+mod path;
 pub mod rights;
+mod upload;
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use cap_std::fs::{Permissions, PermissionsExt};
+use rustix::fs::{AtFlags, OFlags, Timespec, Timestamps, UTIME_OMIT, fstat, fstatvfs, statat, utimensat};
+use rustix::io::Errno;
+
+pub use broken::BrokenReplacements;
+pub use facts::{Facts, Kind};
+pub use fault::{Fault, FaultKind};
+pub use hash::{Algorithm, hash};
+pub use home::Home;
+pub use leftovers::clear_leftovers;
+pub use listing::{ListRequest, Listing, Style};
+pub use machine::{FactSet, machine_line};
+pub use path::VirtualPath;
+pub use rights::{Action, Rights};
+pub use upload::{Start, Upload};
+
+/// A session's door to its files: a home and the rights in it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    home: Arc<Home>,
+    rights: Rights,
+}
+
+/// A regular file, open for reading. It carries `O_NONBLOCK`, which means nothing for a regular file.
+#[derive(Debug)]
+pub struct Download {
+    /// The file, at its beginning.
+    pub file: File,
+    /// Its size when it was opened.
+    pub size: u64,
+}
+
+impl Storage {
+    /// The files of `home` with `rights`.
+    pub fn new(home: Arc<Home>, rights: Rights) -> Self {
+        Self { home, rights }
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// What the session may do here.
+    pub fn rights(&self) -> Rights {
+        self.rights
+    }
+
+    /// Whether the session may do `action` at `path`, as far as its own rights go.
+    pub fn permit(&self, action: Action, path: &VirtualPath) -> Result<(), Fault> {
+        let sentence = if !self.rights.allow(action) {
+            format!("This account may only read; it cannot {} {path}.", fault::words(action))
+        } else if path.is_root() && matches!(action, Action::Delete | Action::Rename | Action::Rmdir) {
+            format!("You cannot {} your home directory itself.", fault::words(action))
+        } else {
+            return Ok(());
+        };
+        Err(Fault::new(FaultKind::Permission, sentence))
+    }
+
+    /// What `path` leads to, symbolic links followed inside the home.
+    pub fn stat(&self, path: &VirtualPath) -> Result<Facts, Fault> {
+        self.permit(Action::List, path)?;
+        let stat = self
+            .home
+            .stat(path)
+            .map_err(|error| Fault::from_io(Action::List, path, &error))?;
+        Ok(Facts::from(&stat))
+    }
+
+    /// Whether `path` can be a working directory.
+    pub fn enter(&self, path: &VirtualPath) -> Result<(), Fault> {
+        self.permit(Action::List, path)?;
+        // The handle itself needs no right to search the directory; to look its "." up does.
+        let searchable = |path| Ok(statat(self.home.open_dir(path)?, c".", AtFlags::empty())?);
+        searchable(path)
+            .map(drop)
+            .map_err(|error| Fault::from_io(Action::List, path, &error))
+    }
+
+    /// Gives `from` the name `to`. A file or a symbolic link may take the place of another one.
+    pub fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
+        self.permit(Action::Rename, from)?;
+        self.permit(Action::Rename, to)?;
+        let into_itself = || {
+            Fault::new(
+                FaultKind::BadRequest,
+                format!("{from} cannot be moved into a directory below itself."),
+            )
+        };
+        if to.is_below(from) {
+            return Err(into_itself());
+        }
+        let stat = |path| self.home.stat_link(path).map(|stat| Facts::from(&stat));
+        let source = stat(from).map_err(|error| Fault::from_io(Action::Rename, from, &error))?;
+        match stat(to) {
+            Ok(target) if from != to => self.permit_replacing(source.kind, to, target.kind)?,
+            Ok(_) => return Ok(()),
+            // What else is wrong with `to`, renaming finds out.
+            Err(_) => {}
+        }
+        let dir = self.home.dir();
+        dir.rename(from.relative(), dir, to.relative())
+            .map_err(|error| match Errno::from_io_error(&error) {
+                // A path through symbolic links can lead below `from` too.
+                Some(Errno::INVAL) if source.kind == Kind::Directory => into_itself(),
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Fault::from_io(Action::Create, to, &error),
+                None => Fault::from_io(Action::Rename, to, &error),
+                _ => Fault::from_io(Action::Rename, from, &error),
+            })
+    }
+
+    /// Whether something of the kind `source` may take the place of `to`, which is of the kind `target`.
+    fn permit_replacing(&self, source: Kind, to: &VirtualPath, target: Kind) -> Result<(), Fault> {
+        match (source, target) {
+            (_, Kind::Directory) => Err(Fault::new(
+                FaultKind::Exists,
+                format!("{to} exists already and is a directory."),
+            )),
+            (Kind::Directory, _) => Err(Fault::new(
+                FaultKind::Exists,
+                format!("{to} exists already; a directory cannot replace a file."),
+            )),
+            _ => self.permit(Action::Overwrite, to),
+        }
+    }
+
+    /// Sets the permission bits of what `path` leads to.
+    pub fn set_mode(&self, path: &VirtualPath, mode: u32) -> Result<(), Fault> {
+        self.permit(Action::Attributes, path)?;
+        if mode & !0o777 != 0 {
+            let sentence = "Only the permission bits 000 to 777 can be set; setuid, setgid and sticky cannot.";
+            return Err(Fault::new(FaultKind::BadRequest, sentence));
+        }
+        if path.is_root() && mode & 0o700 != 0o700 {
+            let sentence = "Your home directory must stay open to its owner (7xx), or nobody could use it any more.";
+            return Err(Fault::new(FaultKind::Permission, sentence));
+        }
+        self.home
+            .dir()
+            .set_permissions(path.relative(), Permissions::from_mode(mode))
+            .map_err(|error| Fault::from_io(Action::Attributes, path, &error))
+    }
+
+    /// Sets when the contents of what `path` leads to changed last.
+    pub fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), Fault> {
+        self.permit(Action::Attributes, path)?;
+        let times = Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: timespec(modified),
+        };
+        let set = || -> io::Result<()> {
+            let seat = self.home.seat_of_target(path)?;
+            Ok(utimensat(
+                &seat.directory,
+                &seat.name,
+                &times,
+                AtFlags::SYMLINK_NOFOLLOW,
+            )?)
+        };
+        set().map_err(|error| Fault::from_io(Action::Attributes, path, &error))
+    }
+
+    /// How many bytes an upload into the directory `path` may still take.
+    pub fn free_bytes(&self, path: &VirtualPath) -> Result<u64, Fault> {
+        self.permit(Action::List, path)?;
+        let space = || Ok(fstatvfs(self.home.open_dir(path)?)?);
+        let space = space().map_err(|error: io::Error| Fault::from_io(Action::List, path, &error))?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
+    /// Opens the regular file that `path` leads to.
+    pub fn open_download(&self, path: &VirtualPath) -> Result<Download, Fault> {
+        self.permit(Action::Read, path)?;
+        // Without O_NONBLOCK a FIFO would hold the thread until somebody writes to it.
+        let open = || -> io::Result<(File, Facts)> {
+            let file = self.home.open_file(path, OFlags::NONBLOCK | OFlags::NOCTTY)?;
+            let facts = Facts::from(&fstat(&file)?);
+            Ok((file, facts))
+        };
+        let (file, facts) = open().map_err(|error| Fault::from_io(Action::Read, path, &error))?;
+        match facts.kind {
+            Kind::File => Ok(Download { file, size: facts.size }),
+            Kind::Directory => Err(Fault::from_io(Action::Read, path, &Errno::ISDIR.into())),
+            Kind::Link | Kind::Other => Err(Fault::from_io(Action::Read, path, &Errno::NXIO.into())),
+        }
+    }
+}
+
+/// Seconds and nanoseconds since 1970, also for times before it.
+fn timespec(time: SystemTime) -> Timespec {
+    let (seconds, nanoseconds) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (seconds(after), after.subsec_nanos()),
+        Err(before) => match (seconds(before.duration()), before.duration().subsec_nanos()) {
+            (whole, 0) => (-whole, 0),
+            (whole, part) => (-whole - 1, 1_000_000_000 - part),
+        },
+    };
+    Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds.into(),
+    }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX - 1)
+}

@@ -1,0 +1,257 @@
+//! Changes to the accounts file that keep its comments, its order, its owner and its permission bits.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+
+use super::PasswordHash;
+use super::file::{self, Root};
+
+const HEADER: &str = "# The accounts of longshore. `longshore user` edits this file; so may you.\n";
+
+/// An accounts file that nobody else edits with this program in the meantime.
+#[derive(Debug)]
+pub struct AccountsFile {
+    path: PathBuf,
+    document: DocumentMut,
+    /// The directory, locked. The file itself cannot carry the lock: it is replaced.
+    _lock: File,
+}
+
+impl AccountsFile {
+    /// Opens the accounts file at `path`; one that does not exist is made when it is saved.
+    ///
+    /// A file with faults is not edited.
+    pub fn open(path: &Path, root: &Root) -> anyhow::Result<Self> {
+        // Replacing a symbolic link would leave the file behind it as it was.
+        let path = fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
+        let _lock = lock_directory(&path).with_context(|| format!("cannot use the directory of {}", path.display()))?;
+        let text = match fs::read_to_string(&path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => HEADER.to_owned(),
+            text => text.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        file::parse(&text, &path.display().to_string(), root)?;
+        let document = text.parse()?;
+        Ok(Self { path, document, _lock })
+    }
+
+    /// Adds a user at the end.
+    pub fn add(&mut self, name: &str, password: &PasswordHash, home: Option<&str>) -> anyhow::Result<()> {
+        if self.position(name)?.is_some() {
+            bail!("the user {name:?} exists already; `longshore user passwd` changes the password");
+        }
+        let mut user = Table::new();
+        user["name"] = value(name);
+        user["password"] = value(password.to_text());
+        if let Some(home) = home {
+            user["home"] = value(home);
+        }
+        // What stands at the end of the file, stays above what is added.
+        let end = self.document.trailing().as_str().unwrap_or_default().to_owned();
+        let is_first = self.document.to_string().is_empty();
+        user.decor_mut().set_prefix(if is_first { end } else { end + "\n" });
+        self.document.set_trailing("");
+        self.users()?.push(user);
+        Ok(())
+    }
+
+    /// Gives a user another password.
+    pub fn change_password(&mut self, name: &str, password: &PasswordHash) -> anyhow::Result<()> {
+        let position = self.known(name)?;
+        if let Some(user) = self.users()?.get_mut(position) {
+            user["password"] = value(password.to_text());
+        }
+        Ok(())
+    }
+
+    /// Removes a user and the comment that stands directly above it.
+    pub fn remove(&mut self, name: &str) -> anyhow::Result<()> {
+        let position = self.known(name)?;
+        let users = self.users()?;
+        let above = users
+            .get(position)
+            .and_then(|user| user.decor().prefix()?.as_str())
+            .unwrap_or_default();
+        // A comment with an empty line below it belongs to the file, not to the user.
+        let kept = above.rfind("\n\n").map_or("", |end| &above[..=end]).to_owned();
+        users.remove(position);
+        if let Some(next) = users.get_mut(position) {
+            let below = next
+                .decor()
+                .prefix()
+                .and_then(|prefix| prefix.as_str())
+                .unwrap_or_default();
+            let prefix = kept + below;
+            next.decor_mut().set_prefix(prefix);
+        } else {
+            let prefix = kept + self.document.trailing().as_str().unwrap_or_default();
+            self.document.set_trailing(prefix);
+        }
+        Ok(())
+    }
+
+    /// Writes the file so that at any moment either the old or the new one is there in full.
+    pub fn save(self) -> anyhow::Result<()> {
+        let attempt = || format!("cannot write {}", self.path.display());
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = directory.join(format!(".{name}.{}.tmp", std::process::id()));
+        let text = self.document.to_string();
+        let written = write_like(&self.path, &temporary, &text).and_then(|()| fs::rename(&temporary, &self.path));
+        if let Err(err) = written {
+            // The error to report is the first one; the file may not even be there.
+            let _ = fs::remove_file(&temporary);
+            return Err(err).with_context(attempt);
+        }
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .with_context(attempt)
+    }
+
+    fn users(&mut self) -> anyhow::Result<&mut ArrayOfTables> {
+        let users = self
+            .document
+            .entry("user")
+            .or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
+        users
+            .as_array_of_tables_mut()
+            .context("the users are written as an inline list; write them as [[user]] tables")
+    }
+
+    fn position(&mut self, name: &str) -> anyhow::Result<Option<usize>> {
+        let is_name = |user: &Table| user.get("name").and_then(Item::as_str) == Some(name);
+        Ok(self.users()?.iter().position(is_name))
+    }
+
+    fn known(&mut self, name: &str) -> anyhow::Result<usize> {
+        let position = self.position(name)?;
+        position.with_context(|| format!("there is no user {name:?}; `longshore user list` shows all"))
+    }
+}
+
+/// Two administrators, or a script that adds a class in parallel, wait for each other.
+fn lock_directory(path: &Path) -> io::Result<File> {
+    let directory = File::open(path.parent().unwrap_or(Path::new("/")))?;
+    directory.lock()?;
+    Ok(directory)
+}
+
+/// Writes `text` to the new file `temporary`, which gets owner and mode of `model`, or 0600 if there is none.
+fn write_like(model: &Path, temporary: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(temporary)?;
+    if let Ok(model) = fs::metadata(model) {
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (model.uid(), model.gid()) {
+            fchown(&file, Some(model.uid()), Some(model.gid()))?;
+        }
+        // After the owner, because a change of owner takes bits away.
+        file.set_permissions(model.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
+
+    fn hash() -> PasswordHash {
+        PasswordHash::parse(HASH).unwrap()
+    }
+
+    fn root() -> Root {
+        Root::of(&Settings::default()).unwrap()
+    }
+
+    /// The file's text after `change`, with `HASH` for the hash.
+    fn after(text: &str, change: impl FnOnce(&mut AccountsFile)) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("accounts.toml");
+        fs::write(&path, text.replace("HASH", HASH)).unwrap();
+        let mut file = AccountsFile::open(&path, &root()).unwrap();
+        change(&mut file);
+        file.save().unwrap();
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "nothing is left behind"
+        );
+        fs::read_to_string(&path).unwrap().replace(HASH, "HASH")
+    }
+
+    const TWO: &str = "# Staff\n\n# since May\n[[user]]\nname = \"ann\" # head\npassword = \"HASH\"\n\n# Class 7\n[[user]]\npassword = \"HASH\"\nname = \"bob\"\n# the end\n";
+
+    #[test]
+    fn added_users_come_last_and_all_else_stays() {
+        let text = after(TWO, |file| file.add("eve", &hash(), Some("class/eve")).unwrap());
+        let added = "\n[[user]]\nname = \"eve\"\npassword = \"HASH\"\nhome = \"class/eve\"\n";
+        assert_eq!(text, format!("{TWO}{added}"));
+    }
+
+    #[test]
+    fn first_user_of_an_empty_file_is_its_first_line() {
+        let text = after("", |file| file.add("ann", &hash(), None).unwrap());
+        assert_eq!(text, "[[user]]\nname = \"ann\"\npassword = \"HASH\"\n");
+    }
+
+    #[test]
+    fn removed_users_leave_the_comments_of_others() {
+        let text = after(TWO, |file| file.remove("ann").unwrap());
+        assert_eq!(
+            text,
+            "# Staff\n\n# Class 7\n[[user]]\npassword = \"HASH\"\nname = \"bob\"\n# the end\n"
+        );
+        let text = after(TWO, |file| file.remove("bob").unwrap());
+        assert_eq!(
+            text,
+            "# Staff\n\n# since May\n[[user]]\nname = \"ann\" # head\npassword = \"HASH\"\n# the end\n"
+        );
+    }
+
+    #[test]
+    fn changed_password_is_the_only_change() {
+        let new = PasswordHash::create(b"x").unwrap();
+        let text = after(TWO, |file| file.change_password("bob", &new).unwrap());
+        let (before, rest) = TWO.rsplit_once("HASH").unwrap();
+        assert_eq!(text, format!("{before}{}{rest}", new.to_text()));
+    }
+
+    #[test]
+    fn known_and_unknown_users_are_told_apart() {
+        after(TWO, |file| {
+            assert!(file.add("ann", &hash(), None).is_err());
+            assert!(file.remove("eve").is_err());
+            assert!(file.change_password("eve", &hash()).is_err());
+        });
+    }
+
+    #[test]
+    fn new_file_is_private_and_an_old_one_keeps_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("accounts.toml");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        for (name, expected) in [("ann", 0o600), ("bob", 0o640)] {
+            let mut file = AccountsFile::open(&path, &root()).unwrap();
+            file.add(name, &hash(), None).unwrap();
+            file.save().unwrap();
+            assert_eq!(mode(), expected, "{name}");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let user = |name: &str| format!("\n[[user]]\nname = \"{name}\"\npassword = \"{HASH}\"\n");
+        assert_eq!(text, format!("{HEADER}{}{}", user("ann"), user("bob")));
+    }
+}

@@ -1,0 +1,309 @@
+//! The accounts file as written: `[[user]]` tables.
+
+use std::path::{Component, Path, PathBuf};
+
+use config::{Value, ValueKind};
+
+use super::PasswordHash;
+use crate::settings::document::{self, Table};
+use crate::settings::value::{self, Bad, Choices, Parsed};
+use crate::settings::{Faults, Settings};
+use crate::storage::rights::Rights;
+
+/// A user as written.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The login name.
+    pub name: String,
+    /// The password's hash.
+    pub password: PasswordHash,
+    /// The absolute path of the home.
+    pub home: PathBuf,
+    /// What the user may do there.
+    pub rights: Rights,
+}
+
+/// The names of [`Rights`] in the file.
+pub const PERMISSIONS: &Choices<Rights> = &[("read-only", Rights::ReadOnly), ("read-write", Rights::ReadWrite)];
+
+/// A user of whom not all is known yet.
+struct Draft {
+    name: Option<String>,
+    password: Option<PasswordHash>,
+    home: PathBuf,
+    rights: Rights,
+}
+
+/// What can be written about a user.
+struct Key {
+    name: &'static str,
+    allowed: &'static str,
+    set: fn(&mut Draft, &Value, &Root) -> Parsed<()>,
+}
+
+static KEYS: &[Key] = &[
+    Key {
+        name: "name",
+        allowed: "a login name without control characters, other than anonymous and ftp",
+        set: |draft, value, _| {
+            let name = value::text(value)?;
+            check_name(name).map_err(|why| Bad::because(value, why))?;
+            draft.name = Some(name.to_owned());
+            Ok(())
+        },
+    },
+    Key {
+        name: "password",
+        allowed: "an argon2id hash, as `longshore user passwd` does",
+        set: |draft, value, _| {
+            let hash = value::text(value).map(PasswordHash::parse).map_err(hide)?;
+            draft.password = Some(hash.map_err(|why| hide(Bad::because(value, why)))?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "home",
+        allowed: "a directory relative to the root, or an absolute one below it",
+        set: |draft, value, root| {
+            let home = root.home(&value::path(value)?);
+            draft.home = home.map_err(|why| Bad::because(value, why))?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "permissions",
+        allowed: r#""read-only" or "read-write""#,
+        set: |draft, value, _| value::choice(value, PERMISSIONS).map(|it| draft.rights = it),
+    },
+];
+
+/// A password in the clear may stand where a hash belongs: it must not get into messages and logs.
+fn hide(mut bad: Vec<Bad>) -> Vec<Bad> {
+    for bad in &mut bad {
+        bad.found = "(not shown)".to_owned();
+    }
+    bad
+}
+
+/// Why `name` cannot be a login name, if so.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err("it is empty")
+    } else if name.chars().any(char::is_control) {
+        Err("it has control characters")
+    } else if name.trim() != name {
+        Err("it begins or ends with a space")
+    } else if super::is_anonymous(name) {
+        Err("anonymous and ftp are the guests' names")
+    } else {
+        Ok(())
+    }
+}
+
+/// The directory that is served, below which all homes are.
+#[derive(Debug, Clone)]
+pub struct Root {
+    /// As in the settings, made absolute.
+    written: PathBuf,
+    /// With symbolic links resolved, if it exists.
+    resolved: PathBuf,
+}
+
+impl Root {
+    /// The root of `settings`.
+    pub fn of(settings: &Settings) -> Result<Self, Faults> {
+        let root = &settings.storage.root;
+        let unknown = |err| {
+            Faults::one(
+                "storage.root",
+                format!("cannot be made absolute: {err}; write an absolute path"),
+            )
+        };
+        let written = std::path::absolute(root).map_err(unknown)?;
+        let resolved = std::fs::canonicalize(root).unwrap_or_else(|_| written.clone());
+        Ok(Self { written, resolved })
+    }
+
+    /// The absolute path of the root.
+    pub fn path(&self) -> &Path {
+        &self.resolved
+    }
+
+    /// The absolute path of a home, or why it cannot be one.
+    pub fn home(&self, home: &Path) -> Result<PathBuf, String> {
+        // Without this, a home that is written the other way round would not look as if it were below the root.
+        let below = match (home.strip_prefix(&self.written), home.strip_prefix(&self.resolved)) {
+            (Ok(below), _) | (_, Ok(below)) => below,
+            _ if home.is_absolute() => return Err(format!("it is outside of the root {}", self.written.display())),
+            _ => home,
+        };
+        let mut path = self.resolved.clone();
+        for component in below.components() {
+            match component {
+                Component::Normal(name) => path.push(name),
+                Component::CurDir => {}
+                _ => return Err("`..` could lead out of the root".to_owned()),
+            }
+        }
+        Ok(path)
+    }
+}
+
+/// Reads all users of the accounts file at `path`.
+pub fn read(path: &Path, root: &Root) -> Result<Vec<User>, Faults> {
+    let table = document::read(path, "make it with `longshore user add NAME`")?;
+    users(table, &path.display().to_string(), root)
+}
+
+/// Reads all users of an accounts file's text; `name` is what the file is called in faults.
+pub fn parse(text: &str, name: &str, root: &Root) -> Result<Vec<User>, Faults> {
+    users(document::parse(text, name)?, name, root)
+}
+
+fn users(table: Table, file: &str, root: &Root) -> Result<Vec<User>, Faults> {
+    let mut faults = Faults::default();
+    let mut users: Vec<User> = Vec::new();
+    for (key, value) in table {
+        let origin = value.origin().unwrap_or(file).to_owned();
+        match value.kind {
+            ValueKind::Array(items) if key == "user" => {
+                for item in items {
+                    if let Some(user) = user(item, root, &users, &mut faults) {
+                        users.push(user);
+                    }
+                }
+            }
+            _ if key == "user" => faults.push(origin, "user is a list; write [[user]] above each user's keys"),
+            _ => faults.push_unknown(origin, &key, "in an accounts file", &["[[user]]"]),
+        }
+    }
+    faults.or(users)
+}
+
+fn user(item: Value, root: &Root, others: &[User], faults: &mut Faults) -> Option<User> {
+    let origin = item.origin().unwrap_or_default().to_owned();
+    let ValueKind::Table(entries) = item.kind else {
+        faults.push(
+            origin,
+            "user is a list of tables; write [[user]] above each user's keys",
+        );
+        return None;
+    };
+    let mut draft = Draft {
+        name: None,
+        password: None,
+        home: root.path().to_owned(),
+        rights: Rights::ReadWrite,
+    };
+    for (name, value) in &entries {
+        let origin = value.origin().unwrap_or_default();
+        match KEYS.iter().find(|key| key.name == name) {
+            None => faults.push_unknown(
+                origin,
+                name,
+                "in [[user]]",
+                &KEYS.iter().map(|key| key.name).collect::<Vec<_>>(),
+            ),
+            Some(key) => {
+                if let Err(bad) = (key.set)(&mut draft, value, root) {
+                    faults.push_bad(&format!("user.{name}"), key.allowed, bad);
+                }
+            }
+        }
+    }
+    for key in KEYS.iter().filter(|key| ["name", "password"].contains(&key.name)) {
+        if !entries.contains_key(key.name) {
+            faults.push(
+                &origin,
+                format!("this [[user]] has no {}; write {}", key.name, key.allowed),
+            );
+        }
+    }
+    let name = draft.name?;
+    if others.iter().any(|other| other.name == name) {
+        let name = value::quoted(&name);
+        faults.push(origin, format!("the user {name} is there twice; remove one of them"));
+        return None;
+    }
+    Some(User {
+        name,
+        password: draft.password?,
+        home: draft.home,
+        rights: draft.rights,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
+
+    fn root() -> Root {
+        Root {
+            written: "/link/ftp".into(),
+            resolved: "/srv/ftp".into(),
+        }
+    }
+
+    fn parse_users(text: &str) -> Result<Vec<User>, String> {
+        parse(&text.replace("HASH", HASH), "a.toml", &root()).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn users_are_read_with_defaults_for_home_and_permissions() {
+        let text = "[[user]]\nname = \"ann\"\npassword = \"HASH\"\n\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\n\
+                    home = \"class/bob\"\npermissions = \"read-only\"\n";
+        let users = parse_users(text).unwrap();
+        let facts: Vec<_> = users
+            .iter()
+            .map(|user| (&*user.name, user.home.to_str().unwrap(), user.rights))
+            .collect();
+        let expected = [
+            ("ann", "/srv/ftp", Rights::ReadWrite),
+            ("bob", "/srv/ftp/class/bob", Rights::ReadOnly),
+        ];
+        assert_eq!(facts, expected);
+        assert!(parse_users("# nobody yet\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn homes_are_below_the_root() {
+        for (written, home) in [
+            ("ann", Some("/srv/ftp/ann")),
+            ("./ann/", Some("/srv/ftp/ann")),
+            (".", Some("/srv/ftp")),
+            ("/srv/ftp/ann", Some("/srv/ftp/ann")),
+            ("/link/ftp/ann", Some("/srv/ftp/ann")),
+            ("/srv/ftpx", None),
+            ("/srv", None),
+            ("/", None),
+            ("..", None),
+            ("ann/../../x", None),
+            ("/srv/ftp/../x", None),
+        ] {
+            assert_eq!(
+                root().home(Path::new(written)).ok(),
+                home.map(PathBuf::from),
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_faults_come_together_with_their_lines() {
+        let text = "users = 1\n[[user]]\nname = \"ftp\"\npasswort = \"x\"\n[[user]]\nname = \"ann\"\npassword = \"mooring\"\n\
+                    home = \"../etc\"\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\npermissions = \"all\"\n\
+                    [[user]]\nname = \"bob\"\npassword = \"HASH\"\n[[user]]\nname = \"a\\nb\"\npassword = \"HASH\"\n";
+        let expected = r#"a.toml:1: there is no "users" in an accounts file (did you mean [[user]]?); write one of [[user]]
+a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' names); write a login name without control characters, other than anonymous and ftp
+a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions
+a.toml:2: this [[user]] has no password; write an argon2id hash, as `longshore user passwd` does
+a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$); write an argon2id hash, as `longshore user passwd` does
+a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
+a.toml:12: user.permissions = "all" is not allowed; write "read-only" or "read-write"
+a.toml:13: the user "bob" is there twice; remove one of them
+a.toml:17: user.name = "a\nb" is not allowed (it has control characters); write a login name without control characters, other than anonymous and ftp"#;
+        assert_eq!(parse_users(text).unwrap_err(), expected);
+    }
+}

@@ -1,0 +1,226 @@
+//! Who may log in, with what password, to which home and with what rights.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::settings::{Anonymous, Faults, Settings};
+use crate::storage::rights::Rights;
+
+pub(crate) mod edit;
+pub(crate) mod file;
+mod password;
+
+pub use password::PasswordHash;
+
+/// Somebody who has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The login name; `anonymous` for all guests.
+    pub name: String,
+    /// The directory that is `/` for this account, as an absolute path. It may not exist.
+    pub home: PathBuf,
+    /// What the account may do below its home.
+    pub rights: Rights,
+    /// Whether this is a guest without a password.
+    pub anonymous: bool,
+}
+
+/// Why somebody was not let in. Clients are told the same for each; the log tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such user.
+    UnknownUser,
+    /// There is, but the password is another.
+    WrongPassword,
+    /// `anonymous` or `ftp`, which the settings keep out.
+    AnonymousOff,
+    /// The password could not be checked, because the server is stopping.
+    Stopping,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownUser => "there is no such user",
+            Self::WrongPassword => "wrong password",
+            Self::AnonymousOff => "anonymous users are not let in",
+            Self::Stopping => "the server is stopping",
+        })
+    }
+}
+
+/// Everybody who may log in.
+#[derive(Debug)]
+pub struct Accounts {
+    users: HashMap<String, (Arc<Account>, PasswordHash)>,
+    guest: Option<Arc<Account>>,
+    /// What the password of an unknown user is verified against, so that time does not tell which users there are.
+    decoy: PasswordHash,
+    /// A check keeps a core and tens of megabytes busy: at most one a core.
+    checks: Arc<Semaphore>,
+}
+
+/// Whether this is one of the names of guests, in any case, as old clients write it.
+pub fn is_anonymous(name: &str) -> bool {
+    ["anonymous", "ftp"]
+        .iter()
+        .any(|guest| guest.eq_ignore_ascii_case(name))
+}
+
+impl Accounts {
+    /// Reads the accounts file that the settings name, if any. Homes need not exist.
+    pub fn load(settings: &Settings) -> Result<Self, Faults> {
+        let root = file::Root::of(settings)?;
+        let users = match &settings.accounts.file {
+            Some(path) => file::read(path, &root)?,
+            None => Vec::new(),
+        };
+        let guest = |rights| {
+            Arc::new(Account {
+                name: "anonymous".to_owned(),
+                home: root.path().to_owned(),
+                rights,
+                anonymous: true,
+            })
+        };
+        let guest = match settings.accounts.anonymous {
+            Anonymous::Off => None,
+            Anonymous::ReadOnly => Some(guest(Rights::ReadOnly)),
+            Anonymous::ReadWrite => Some(guest(Rights::ReadWrite)),
+        };
+        Self::new(users, guest).map_err(|err| Faults::one("accounts", err.to_string()))
+    }
+
+    fn new(users: Vec<file::User>, guest: Option<Arc<Account>>) -> anyhow::Result<Self> {
+        let costliest = users
+            .iter()
+            .map(|user| &user.password)
+            .max_by_key(|password| password.cost());
+        let decoy = PasswordHash::decoy(costliest)?;
+        let entry = |user: file::User| {
+            let account = Account {
+                name: user.name.clone(),
+                home: user.home,
+                rights: user.rights,
+                anonymous: false,
+            };
+            (user.name, (Arc::new(account), user.password))
+        };
+        Ok(Self {
+            users: users.into_iter().map(entry).collect(),
+            guest,
+            decoy,
+            checks: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
+        })
+    }
+
+    /// Whether there is a user of this name; guests count when they are let in.
+    pub fn knows(&self, name: &str) -> bool {
+        self.users.contains_key(name) || (is_anonymous(name) && self.guest.is_some())
+    }
+
+    /// The account of `name`, if `password` is its password. Guests may have any.
+    pub async fn authenticate(&self, name: &str, password: &[u8]) -> Result<Arc<Account>, Refusal> {
+        if is_anonymous(name) {
+            return self.guest.clone().ok_or(Refusal::AnonymousOff);
+        }
+        match self.users.get(name) {
+            Some((account, hash)) if self.verify(hash, password).await? => Ok(account.clone()),
+            Some(_) => Err(Refusal::WrongPassword),
+            None => {
+                self.verify(&self.decoy, password).await?;
+                Err(Refusal::UnknownUser)
+            }
+        }
+    }
+
+    async fn verify(&self, hash: &PasswordHash, password: &[u8]) -> Result<bool, Refusal> {
+        let permit = self
+            .checks
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| Refusal::Stopping)?;
+        let (hash, password) = (hash.clone(), password.to_owned());
+        let check = spawn_blocking(move || {
+            let right = hash.verify(&password);
+            // Held by the work itself: a client that hangs up does not make room for another check beside it.
+            drop(permit);
+            right
+        });
+        check.await.map_err(|_| Refusal::Stopping)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts(guest: bool) -> Accounts {
+        let root = PathBuf::from("/srv/ftp");
+        let user = file::User {
+            name: "ann".to_owned(),
+            password: PasswordHash::create(b"mooring").unwrap(),
+            home: root.join("ann"),
+            rights: Rights::ReadWrite,
+        };
+        let account = Account {
+            name: "anonymous".to_owned(),
+            home: root,
+            rights: Rights::ReadOnly,
+            anonymous: true,
+        };
+        Accounts::new(vec![user], guest.then(|| Arc::new(account))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn right_password_opens_the_account_and_a_wrong_one_does_not() {
+        let accounts = accounts(true);
+        let ann = accounts.authenticate("ann", b"mooring").await.unwrap();
+        assert_eq!((&*ann.name, ann.anonymous), ("ann", false));
+        assert_eq!(accounts.authenticate("ann", b"").await, Err(Refusal::WrongPassword));
+        assert_eq!(
+            accounts.authenticate("Ann", b"mooring").await,
+            Err(Refusal::UnknownUser)
+        );
+        assert!(accounts.knows("ann") && !accounts.knows("Ann"));
+    }
+
+    #[tokio::test]
+    async fn guests_need_no_password_where_they_are_let_in() {
+        let open = accounts(true);
+        for name in ["anonymous", "ftp", "Anonymous"] {
+            assert!(open.knows(name));
+            assert!(open.authenticate(name, b"").await.unwrap().anonymous);
+        }
+        let closed = accounts(false);
+        assert!(!closed.knows("ftp"));
+        assert_eq!(closed.authenticate("ftp", b"x").await, Err(Refusal::AnonymousOff));
+    }
+
+    #[tokio::test]
+    async fn checks_do_not_outnumber_the_cores() {
+        let accounts = accounts(true);
+        let cores = accounts.checks.available_permits();
+        let taken = accounts
+            .checks
+            .acquire_many(u32::try_from(cores).unwrap())
+            .await
+            .unwrap();
+        let check = accounts.authenticate("nobody", b"x");
+        tokio::pin!(check);
+        assert!(is_pending(check.as_mut()).await);
+        drop(taken);
+        assert_eq!(check.await, Err(Refusal::UnknownUser));
+    }
+
+    async fn is_pending(check: impl Future) -> bool {
+        tokio::time::timeout(std::time::Duration::ZERO, check).await.is_err()
+    }
+}

@@ -1,0 +1,255 @@
+//! The command line: what can be typed, and the commands that do not serve.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::accounts::Accounts;
+use crate::settings::keys::{KEYS, Key};
+use crate::settings::{Faults, Flags, Loaded, load};
+
+mod serve;
+mod user;
+
+pub use serve::serve;
+pub use user::{UserArgs, user};
+
+/// The exit code for faults in settings or accounts: EX_CONFIG of sysexits.h, which systemd shows by name.
+const EXIT_CONFIG: u8 = 78;
+
+const EXAMPLES: &str = "\
+Examples:
+  longshore --port 2121                         serve ./ftp to anybody who reads, without being root
+  longshore --config /etc/longshore.toml        serve as the file says
+  longshore check --config /etc/longshore.toml  show what would be in force, and from where
+  longshore user add ann --config /etc/longshore.toml --home ann
+
+Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
+Without --config no file is read.
+
+Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 78 wrong settings or accounts.";
+
+/// What was typed.
+#[derive(Debug)]
+pub enum Cli {
+    /// Serve; also when no command is given.
+    Serve(ServeArgs),
+    /// Show the settings in force, or what is wrong with them.
+    Check(ServeArgs),
+    /// Edit the accounts file.
+    User(UserArgs),
+}
+
+/// An FTP server that shows its ports.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 100)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve; the same as no command
+    Serve(ServeArgs),
+    /// Check settings and accounts, and show each value in force and where it comes from
+    ///
+    /// Takes the flags of `serve`, so that a command line can be checked before it serves.
+    Check(ServeArgs),
+    /// Add, change, remove and list the users in the accounts file
+    User(UserArgs),
+}
+
+/// The flags of `serve` and `check`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here and nowhere else; can be given several times
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<String>,
+    /// Listen on this port on the same addresses
+    #[arg(long, value_name = "N", conflicts_with = "listen")]
+    port: Option<u16>,
+    /// Serve this directory
+    #[arg(long, value_name = "DIR")]
+    root: Option<String>,
+    /// What users without a password may do
+    #[arg(long, value_name = "RIGHTS", value_parser = ["off", "read-only", "read-write"])]
+    anonymous: Option<String>,
+    /// Write more about what happens; -vv for everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Parses the command line; prints help or what is wrong with it and exits, where there is nothing to do.
+pub fn parse() -> Cli {
+    Line::parse().into()
+}
+
+impl From<Line> for Cli {
+    fn from(line: Line) -> Self {
+        match line.command {
+            None => Self::Serve(line.serve),
+            Some(Command::Serve(args)) => Self::Serve(args),
+            Some(Command::Check(args)) => Self::Check(args),
+            Some(Command::User(args)) => Self::User(args),
+        }
+    }
+}
+
+/// The settings for `serve`.
+pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
+    load(args.config.as_deref(), environment(), &args.flags())
+}
+
+/// `longshore check`.
+pub fn check(args: &ServeArgs) -> ExitCode {
+    finish(show_settings(args))
+}
+
+/// Reports why the program cannot go on, on standard error, and says with which code to exit.
+pub fn failure(err: &anyhow::Error) -> ExitCode {
+    eprintln!("{err:#}");
+    if err.is::<Faults>() {
+        ExitCode::from(EXIT_CONFIG)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => failure(&err),
+    }
+}
+
+/// The process's variables. What is no Unicode cannot be right, and shows as such in the fault.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (lossy(name), lossy(value)))
+}
+
+impl ServeArgs {
+    fn flags(&self) -> Flags {
+        let mut flags = Flags::default();
+        if !self.listen.is_empty() {
+            flags.set("--listen", "server.listen", &self.listen.join(","));
+        }
+        if let Some(port) = self.port {
+            flags.set_port(port);
+        }
+        if let Some(root) = &self.root {
+            flags.set("--root", "storage.root", root);
+        }
+        if let Some(anonymous) = &self.anonymous {
+            flags.set("--anonymous", "accounts.anonymous", anonymous);
+        }
+        match self.verbose {
+            0 => {}
+            1 => flags.set("--verbose", "log.level", "debug"),
+            _ => flags.set("--verbose", "log.level", "trace"),
+        }
+        flags
+    }
+}
+
+fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
+    let loaded = serve_settings(args)?;
+    Accounts::load(&loaded.settings)?;
+    let row = |key: &Key| {
+        let setting = format!("{} = {}", key.name, key.show(&loaded.settings));
+        [setting, format!("# {}", loaded.origin(key.name))]
+    };
+    let mut text = columns(&KEYS.iter().map(row).collect::<Vec<_>>());
+    let name = args
+        .config
+        .as_deref()
+        .map_or("the configuration".into(), Path::to_string_lossy);
+    writeln!(text, "\n{name} looks good")?;
+    print(&text)
+}
+
+/// Rows of text with their cells one below the other.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    // One value may be very long; it alone shall push its neighbour to the right.
+    const WIDEST: usize = 72;
+    let width = |column: usize| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.filter(|width| *width <= WIDEST).max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// Prints to standard output, whose reader may leave early (`longshore check | head`).
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn typed(words: &str) -> Result<Cli, clap::Error> {
+        Line::try_parse_from(words.split(' ')).map(Cli::from)
+    }
+
+    #[test]
+    fn definitions_are_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_may_be_left_out() {
+        for words in ["longshore --port 2121 -vv", "longshore serve --port 2121 -vv"] {
+            let Ok(Cli::Serve(args)) = typed(words) else {
+                panic!("{words}")
+            };
+            let loaded = load(None, [], &args.flags()).unwrap();
+            assert_eq!(loaded.settings.server.listen[0].port(), 2121);
+            assert_eq!(loaded.settings.log.level, crate::settings::LogLevel::Trace);
+        }
+    }
+
+    #[test]
+    fn listen_replaces_the_listeners_and_excludes_port() {
+        let Ok(Cli::Serve(args)) = typed("longshore --listen 127.0.0.1:1 --listen [::1]:2") else {
+            panic!()
+        };
+        let listen = load(None, [], &args.flags()).unwrap().settings.server.listen;
+        assert_eq!(listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+        assert!(typed("longshore --listen 127.0.0.1:1 --port 2").is_err());
+    }
+
+    #[test]
+    fn passwords_cannot_be_typed_on_the_command_line() {
+        assert!(typed("longshore user add ann --password x").is_err());
+        assert!(typed("longshore user add ann x").is_err());
+        assert!(typed("longshore user add ann --password-stdin --config f").is_ok());
+    }
+
+    #[test]
+    fn columns_are_aligned_and_one_long_cell_does_not_widen_them_all() {
+        let rows = [["a", "1"], ["bcd", "2"], [&"x".repeat(73), "3"]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(&rows), format!("a    1\nbcd  2\n{}  3\n", "x".repeat(73)));
+    }
+}

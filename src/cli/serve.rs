@@ -1,0 +1,145 @@
+//! `longshore serve`: settings, logs, listeners, the announcement, and the wait for a signal.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{ServeArgs, failure, print, serve_settings};
+use crate::ports::PortClass;
+use crate::server::{Server, StartError};
+use crate::sessions::log;
+use crate::settings::{Anonymous, Settings};
+
+/// The exit code when a control port cannot be bound: EX_UNAVAILABLE of sysexits.h.
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// What a shell reports for a program that a signal ended: 128 and the signal's number.
+const EXIT_SIGNAL: u8 = 128;
+
+/// Serves until a signal comes.
+pub fn serve(args: &ServeArgs) -> ExitCode {
+    match run(args) {
+        Ok(code) => code,
+        Err(error) => match error.downcast::<StartError>() {
+            Ok(StartError::Configuration(faults)) => failure(&faults.into()),
+            Ok(StartError::Bind(reason)) => {
+                eprintln!("{reason}");
+                ExitCode::from(EXIT_UNAVAILABLE)
+            }
+            Ok(error @ StartError::System(..)) => failure(&error.into()),
+            Err(error) => failure(&error),
+        },
+    }
+}
+
+fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let settings = serve_settings(args)?.settings;
+    raise_file_limit();
+    let session_log = log::init(&settings.log).context("opening the session log")?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut signals = Signals::new().context("waiting for signals")?;
+        let server = Server::start(settings).await?;
+        let writer = session_log
+            .follow(server.events().subscribe())
+            .context("starting the session log")?;
+        // A closed standard output is no reason not to serve.
+        let _ = print(&announcement(server.settings(), server.addresses()));
+        let (name, _) = signals.next().await;
+        tracing::info!("{name}: stopping; running transfers may finish");
+        let code = tokio::select! {
+            whole = server.shut_down() => {
+                if !whole {
+                    tracing::warn!("transfers were cut");
+                }
+                ExitCode::SUCCESS
+            }
+            (name, number) = signals.next() => {
+                tracing::warn!("{name} again: leaving at once");
+                return Ok(ExitCode::from(EXIT_SIGNAL + number));
+            }
+        };
+        // The server is gone, so the log ends behind its last event.
+        let _ = writer.join();
+        Ok(code)
+    })
+}
+
+/// A session costs up to three descriptors and a transfer two more; the usual soft limit of 1024 is for programs that
+/// still use select(2).
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it may not be raised, the server runs with what it has.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+}
+
+/// The signals that stop the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The next one's name and number.
+    async fn next(&mut self) -> (&'static str, u8) {
+        tokio::select! {
+            _ = self.terminate.recv() => ("SIGTERM", 15),
+            _ = self.interrupt.recv() => ("SIGINT", 2),
+        }
+    }
+}
+
+/// What is served, where, and what to type to try it.
+fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
+    let root = std::path::absolute(&settings.storage.root);
+    let root = root.as_deref().unwrap_or(&settings.storage.root).display();
+    let mut lines = vec![format!("longshore {} serves {root}", env!("CARGO_PKG_VERSION"))];
+    let listening = |address: &SocketAddr| format!("listening on {address} ({} port)", PortClass::of(address.port()));
+    lines.extend(addresses.iter().map(listening));
+    let passive = &settings.server.passive_ports;
+    lines.push(format!("passive ports {}-{}", passive.start(), passive.end()));
+    let user = match settings.accounts.anonymous {
+        Anonymous::Off => "with your user name and password",
+        Anonymous::ReadOnly => "as user anonymous with any password, to list and download",
+        Anonymous::ReadWrite => "as user anonymous with any password, to list, download, upload and delete",
+    };
+    if let Some(address) = addresses.first() {
+        let (ip, port) = (address.ip(), address.port());
+        let host = if ip.is_unspecified() {
+            "localhost".to_owned()
+        } else {
+            ip.to_string()
+        };
+        let url_host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.clone()
+        };
+        lines.push(format!("Try it from another terminal, {user}:"));
+        lines.push(format!("  ftp {host} {port}"));
+        lines.push(format!("  curl ftp://{url_host}:{port}/"));
+    }
+    lines.push("Ctrl-C stops it.\n".to_owned());
+    lines.join("\n")
+}

@@ -1,0 +1,213 @@
+//! `longshore user`: the accounts file, edited from the command line.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+
+use super::{columns, environment, finish, print};
+use crate::accounts::PasswordHash;
+use crate::accounts::edit::AccountsFile;
+use crate::accounts::file::{self, PERMISSIONS, Root, User};
+use crate::settings::{Flags, load};
+
+/// More than fits into a command line of FTP is no password for it.
+const LONGEST_PASSWORD: usize = 1024;
+
+/// The arguments of `longshore user`.
+#[derive(Debug, Clone, Args)]
+pub struct UserArgs {
+    #[command(subcommand)]
+    command: UserCommand,
+    /// Read settings from this TOML file; the accounts file that it names is used
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum UserCommand {
+    /// Add a user
+    Add {
+        /// The login name
+        name: String,
+        /// The user's directory, relative to the root or absolute below it [default: the root]
+        #[arg(long, value_name = "DIR")]
+        home: Option<String>,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Change a user's password
+    Passwd {
+        /// The login name
+        name: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Remove a user; the user's files stay
+    Remove {
+        /// The login name
+        name: String,
+    },
+    /// List all users with their homes and permissions
+    List,
+}
+
+/// Where a password comes from. Never from the command line, which everybody on the machine can read.
+#[derive(Debug, Clone, Args)]
+struct PasswordArgs {
+    /// Read the password from standard input instead of asking for it
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+/// `longshore user`.
+pub fn user(args: &UserArgs) -> ExitCode {
+    finish(run(args))
+}
+
+fn run(args: &UserArgs) -> anyhow::Result<()> {
+    let settings = load(args.config.as_deref(), environment(), &Flags::default())?.settings;
+    let root = Root::of(&settings)?;
+    let path = settings.accounts.file.context(
+        "there is no accounts file; set accounts.file in a settings file and name that with --config, \
+         or set the variable LONGSHORE__ACCOUNTS__FILE",
+    )?;
+    // Passwords are asked for before the file is locked: somebody who thinks about one holds nobody up.
+    match &args.command {
+        UserCommand::Add { name, home, password } => {
+            let directory = check_new(name, home.as_deref(), &root)?;
+            let password = password.read(name)?;
+            edit(&path, &root, |accounts| accounts.add(name, &password, home.as_deref()))?;
+            if !directory.is_dir() {
+                eprintln!(
+                    "{name}'s home does not exist yet; make it with: mkdir -p {}",
+                    shell_word(&directory)
+                );
+            }
+            Ok(())
+        }
+        UserCommand::Passwd { name, password } => {
+            let password = password.read(name)?;
+            edit(&path, &root, |accounts| accounts.change_password(name, &password))
+        }
+        UserCommand::Remove { name } => edit(&path, &root, |accounts| accounts.remove(name)),
+        UserCommand::List => list(&file::read(&path, &root)?),
+    }
+}
+
+fn edit(path: &Path, root: &Root, change: impl FnOnce(&mut AccountsFile) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut accounts = AccountsFile::open(path, root)?;
+    change(&mut accounts)?;
+    accounts.save()
+}
+
+/// The absolute home of a user to be added.
+fn check_new(name: &str, home: Option<&str>, root: &Root) -> anyhow::Result<PathBuf> {
+    if let Err(why) = file::check_name(name) {
+        bail!("{name:?} cannot be a login name: {why}");
+    }
+    match home {
+        None => Ok(root.path().to_owned()),
+        Some("") => bail!("the home is empty; leave --home out for the root itself"),
+        Some(home) => match root.home(Path::new(home)) {
+            Ok(directory) => Ok(directory),
+            Err(why) => bail!(
+                "{home:?} cannot be a home: {why}; name a directory below {}",
+                root.path().display()
+            ),
+        },
+    }
+}
+
+fn list(users: &[User]) -> anyhow::Result<()> {
+    let row = |user: &User| {
+        let permissions = PERMISSIONS.iter().find(|(_, rights)| *rights == user.rights);
+        let permissions = permissions.map_or("", |(name, _)| name).to_owned();
+        [user.name.clone(), user.home.display().to_string(), permissions]
+    };
+    let head = ["NAME", "HOME", "PERMISSIONS"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(head).chain(users.iter().map(row)).collect();
+    print(&columns(&rows))
+}
+
+impl PasswordArgs {
+    fn read(&self, name: &str) -> anyhow::Result<PasswordHash> {
+        let password = if self.password_stdin {
+            from_stdin()?
+        } else {
+            from_terminal(name)?
+        };
+        check_password(&password)?;
+        PasswordHash::create(&password)
+    }
+}
+
+fn from_stdin() -> anyhow::Result<Vec<u8>> {
+    let mut password = Vec::new();
+    // One byte more than allowed and the newline, so that a longer one is refused and not cut.
+    let limit = LONGEST_PASSWORD as u64 + 2;
+    let read = io::stdin().lock().take(limit).read_to_end(&mut password);
+    read.context("cannot read the password from standard input")?;
+    if password.last() == Some(&b'\n') {
+        password.pop();
+    }
+    Ok(password)
+}
+
+fn from_terminal(name: &str) -> anyhow::Result<Vec<u8>> {
+    let ask = |prompt: String| {
+        let answer = rpassword::prompt_password(prompt);
+        answer.context("cannot ask for the password, because there is no terminal; use --password-stdin")
+    };
+    let password = ask(format!("Password for {name}: "))?;
+    check_password(password.as_bytes())?;
+    if ask("The same again: ".to_owned())? != password {
+        bail!("the two passwords differ; nothing was changed");
+    }
+    Ok(password.into_bytes())
+}
+
+fn check_password(password: &[u8]) -> anyhow::Result<()> {
+    if password.is_empty() {
+        bail!("the password is empty; for guests without a password set accounts.anonymous");
+    }
+    if password.len() > LONGEST_PASSWORD {
+        bail!("the password is longer than {LONGEST_PASSWORD} bytes");
+    }
+    if password.iter().any(|byte| b"\r\n\0".contains(byte)) {
+        bail!("the password has a line end or a NUL in it, which no FTP client can send");
+    }
+    Ok(())
+}
+
+/// A path as one word for a shell.
+fn shell_word(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_that_cannot_be_sent_are_refused() {
+        for (password, good) in [
+            ("mooring", true),
+            ("a b", true),
+            ("", false),
+            ("a\nb", false),
+            ("a\r", false),
+        ] {
+            assert_eq!(check_password(password.as_bytes()).is_ok(), good, "{password:?}");
+        }
+        assert!(check_password(&[b'x'; LONGEST_PASSWORD]).is_ok());
+        assert!(check_password(&[b'x'; LONGEST_PASSWORD + 1]).is_err());
+    }
+
+    #[test]
+    fn home_in_the_hint_is_one_word_for_a_shell() {
+        assert_eq!(shell_word(Path::new("/srv/ann's files")), r"'/srv/ann'\''s files'");
+    }
+}

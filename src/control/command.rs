@@ -1,0 +1,225 @@
+//! Commands: the table of verbs, and a line taken apart by it.
+
+use super::reply::Reply;
+
+/// What a client can ask for. Several names may stand for one verb (RFC 775's X-commands).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Abor,
+    Acct,
+    Allo,
+    Appe,
+    Cdup,
+    Clnt,
+    Cwd,
+    Dele,
+    Eprt,
+    Epsv,
+    Feat,
+    Hash,
+    Help,
+    Host,
+    List,
+    Mdtm,
+    Mfmt,
+    Mkd,
+    Mlsd,
+    Mlst,
+    Mode,
+    Nlst,
+    Noop,
+    Opts,
+    Pass,
+    Pasv,
+    Port,
+    Pwd,
+    Quit,
+    Rein,
+    Rest,
+    Retr,
+    Rmd,
+    Rnfr,
+    Rnto,
+    Site,
+    Size,
+    Stat,
+    Stor,
+    Stou,
+    Stru,
+    Syst,
+    Type,
+    User,
+    Xmd5,
+    Xsha256,
+}
+
+/// Whether a verb needs an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Argument {
+    /// It may be there; where it means nothing it is ignored, as classic servers do.
+    Optional,
+    Needed,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub(super) struct Syntax {
+    pub name: &'static str,
+    pub verb: Verb,
+    argument: Argument,
+    /// Whether it is answered before a login.
+    pub before_login: bool,
+    /// What HELP prints.
+    pub usage: &'static str,
+}
+
+const fn needs_login(name: &'static str, verb: Verb, argument: Argument, usage: &'static str) -> Syntax {
+    Syntax {
+        name,
+        verb,
+        argument,
+        before_login: false,
+        usage,
+    }
+}
+
+const fn open(name: &'static str, verb: Verb, argument: Argument, usage: &'static str) -> Syntax {
+    Syntax {
+        name,
+        verb,
+        argument,
+        before_login: true,
+        usage,
+    }
+}
+
+use Argument::{Needed, Optional};
+
+/// Every verb that is served, in alphabetical order.
+#[rustfmt::skip]
+pub(super) static TABLE: [Syntax; 51] = [
+    open("ABOR", Verb::Abor, Optional, "ABOR (stop the running transfer)"),
+    open("ACCT", Verb::Acct, Optional, "ACCT (not needed here)"),
+    needs_login("ALLO", Verb::Allo, Needed, "ALLO bytes (ask for room)"),
+    needs_login("APPE", Verb::Appe, Needed, "APPE file (upload to the end of a file)"),
+    needs_login("CDUP", Verb::Cdup, Optional, "CDUP (go to the directory above)"),
+    open("CLNT", Verb::Clnt, Optional, "CLNT name (the client's name)"),
+    needs_login("CWD", Verb::Cwd, Needed, "CWD directory (change the working directory)"),
+    needs_login("DELE", Verb::Dele, Needed, "DELE file (delete a file)"),
+    needs_login("EPRT", Verb::Eprt, Needed, "EPRT |family|address|port| (active mode: connect to me there)"),
+    needs_login("EPSV", Verb::Epsv, Optional, "EPSV [family|ALL] (passive mode: tell me a port)"),
+    open("FEAT", Verb::Feat, Optional, "FEAT (list the extensions)"),
+    needs_login("HASH", Verb::Hash, Needed, "HASH file (a file's digest; choose with OPTS HASH)"),
+    open("HELP", Verb::Help, Optional, "HELP [verb]"),
+    open("HOST", Verb::Host, Needed, "HOST name (before USER)"),
+    needs_login("LIST", Verb::List, Optional, "LIST [-options] [path] (a listing for people)"),
+    needs_login("MDTM", Verb::Mdtm, Needed, "MDTM file (when it was modified)"),
+    needs_login("MFMT", Verb::Mfmt, Needed, "MFMT YYYYMMDDhhmmss file (set when it was modified)"),
+    needs_login("MKD", Verb::Mkd, Needed, "MKD directory (make a directory)"),
+    needs_login("MLSD", Verb::Mlsd, Optional, "MLSD [directory] (a listing for programs)"),
+    needs_login("MLST", Verb::Mlst, Optional, "MLST [path] (facts of one file)"),
+    open("MODE", Verb::Mode, Needed, "MODE S"),
+    needs_login("NLST", Verb::Nlst, Optional, "NLST [-options] [path or pattern] (names only)"),
+    open("NOOP", Verb::Noop, Optional, "NOOP (do nothing)"),
+    open("OPTS", Verb::Opts, Needed, "OPTS UTF8 ON | MLST fact;fact; | HASH algorithm"),
+    open("PASS", Verb::Pass, Optional, "PASS password"),
+    needs_login("PASV", Verb::Pasv, Optional, "PASV (passive mode: tell me an address and a port)"),
+    needs_login("PORT", Verb::Port, Needed, "PORT h1,h2,h3,h4,p1,p2 (active mode: connect to me there)"),
+    needs_login("PWD", Verb::Pwd, Optional, "PWD (name the working directory)"),
+    open("QUIT", Verb::Quit, Optional, "QUIT"),
+    open("REIN", Verb::Rein, Optional, "REIN (log out and start again)"),
+    needs_login("REST", Verb::Rest, Needed, "REST offset (where the next transfer begins)"),
+    needs_login("RETR", Verb::Retr, Needed, "RETR file (download)"),
+    needs_login("RMD", Verb::Rmd, Needed, "RMD directory (remove an empty directory)"),
+    needs_login("RNFR", Verb::Rnfr, Needed, "RNFR path (rename this; RNTO follows)"),
+    needs_login("RNTO", Verb::Rnto, Needed, "RNTO path (the new name)"),
+    needs_login("SITE", Verb::Site, Needed, "SITE CHMOD mode path | UTIME YYYYMMDDhhmmss path | HELP"),
+    needs_login("SIZE", Verb::Size, Needed, "SIZE file (its size in bytes; TYPE I)"),
+    needs_login("STAT", Verb::Stat, Optional, "STAT [path] (the session's status, or a listing)"),
+    needs_login("STOR", Verb::Stor, Needed, "STOR file (upload)"),
+    needs_login("STOU", Verb::Stou, Optional, "STOU [name] (upload under a new name)"),
+    open("STRU", Verb::Stru, Needed, "STRU F"),
+    open("SYST", Verb::Syst, Optional, "SYST (the kind of system)"),
+    open("TYPE", Verb::Type, Needed, "TYPE A (text) | I (binary)"),
+    open("USER", Verb::User, Needed, "USER name"),
+    needs_login("XCUP", Verb::Cdup, Optional, "XCUP (as CDUP)"),
+    needs_login("XCWD", Verb::Cwd, Needed, "XCWD directory (as CWD)"),
+    needs_login("XMD5", Verb::Xmd5, Needed, "XMD5 file (its MD5)"),
+    needs_login("XMKD", Verb::Mkd, Needed, "XMKD directory (as MKD)"),
+    needs_login("XPWD", Verb::Pwd, Optional, "XPWD (as PWD)"),
+    needs_login("XRMD", Verb::Rmd, Needed, "XRMD directory (as RMD)"),
+    needs_login("XSHA256", Verb::Xsha256, Needed, "XSHA256 file (its SHA-256)"),
+];
+
+/// A verb of the table and what followed it.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub syntax: &'static Syntax,
+    pub argument: Vec<u8>,
+}
+
+/// Takes a line apart: the verb in any case, one space, and all the rest as argument, further spaces included
+/// (RFC 3659, 2.2).
+pub(super) fn parse(line: &[u8]) -> Result<Command, Reply> {
+    let (name, argument) = match line.iter().position(|&byte| byte == b' ') {
+        Some(space) => (&line[..space], &line[space + 1..]),
+        None => (line, &[][..]),
+    };
+    let Some(syntax) = find(name) else {
+        return Err(Reply::new(
+            500,
+            "This command is not known here. HELP lists those that are.",
+        ));
+    };
+    if argument.is_empty() && syntax.argument == Needed {
+        return Err(Reply::new(
+            501,
+            format!("{} needs an argument: {}", syntax.name, syntax.usage),
+        ));
+    }
+    Ok(Command {
+        syntax,
+        argument: argument.to_vec(),
+    })
+}
+
+/// The row of a verb, in any case.
+pub(super) fn find(name: &[u8]) -> Option<&'static Syntax> {
+    TABLE
+        .iter()
+        .find(|syntax| syntax.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &[u8]) -> (Verb, Vec<u8>) {
+        let command = parse(line).unwrap();
+        (command.syntax.verb, command.argument)
+    }
+
+    #[test]
+    fn the_verb_s_case_does_not_matter_and_the_argument_s_spaces_do() {
+        assert_eq!(parsed(b"retr  a b "), (Verb::Retr, b" a b ".to_vec()));
+        assert_eq!(parsed(b"xPwd"), (Verb::Pwd, Vec::new()));
+    }
+
+    #[test]
+    fn unknown_verbs_and_missing_arguments_are_told_apart() {
+        for (line, code) in [
+            (&b"FROB"[..], 500),
+            (b"", 500),
+            (b"STOR", 501),
+            (b"STOR ", 501),
+            (b"\xff\xfe x", 500),
+        ] {
+            assert_eq!(parse(line).unwrap_err().code, code, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_in_order() {
+        assert!(TABLE.is_sorted_by(|a, b| a.name < b.name));
+    }
+}

@@ -1,0 +1,46 @@
+//! Control connections: the sessions of clients, command by command.
+//!
+//! A line comes in on the [`wire`], is taken apart by the table in [`command`], and is answered by one of the rooms
+//! of [`session`]: login, parameters, offers, namespace, transfers or information. While a transfer runs, the session
+//! goes on reading its wire.
+
+mod command;
+mod information;
+mod login;
+mod namespace;
+mod offers;
+mod parameters;
+mod reply;
+mod session;
+mod status;
+mod transfers;
+mod wire;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::Accounts;
+use crate::engine::Homes;
+use crate::ports::PassivePorts;
+use crate::sessions::Events;
+use crate::settings::Settings;
+
+pub(crate) use session::serve;
+
+/// What all sessions of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub settings: Settings,
+    pub accounts: Arc<Accounts>,
+    pub homes: Arc<Homes>,
+    pub passive: Arc<PassivePorts>,
+    pub events: Arc<Events>,
+    /// Digests being computed at the same time.
+    pub hashing: Arc<Semaphore>,
+    /// Sessions finish what they are doing and leave.
+    pub drain: CancellationToken,
+    /// Sessions leave at once.
+    pub cut: CancellationToken,
+}

@@ -1,0 +1,276 @@
+//! Where the next data connection comes from: PASV, EPSV (we offer), PORT, EPRT (the client does).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::parameters::number;
+use super::reply::Reply;
+use super::session::Session;
+use crate::data::Offer;
+use crate::ports::{PassiveListener, PortClass};
+use crate::sessions::What;
+use crate::settings::{Advertised, Epsv, PassiveAddress};
+
+/// How long a name in `passive_address` may take to be looked up.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A client's ports below this one are other services' (RFC 2577, 3): no connection goes there.
+const FIRST_CLIENT_PORT: u16 = 1024;
+
+impl Session {
+    pub(super) async fn pasv(&mut self) -> Reply {
+        if self.parameters.epsv_only {
+            return after_epsv_all("PASV");
+        }
+        let ends = self.recorder.ends();
+        let IpAddr::V4(own) = ends.server.ip() else {
+            return Reply::new(
+                425,
+                "PASV can name IPv4 addresses only, and this is an IPv6 connection. Use EPSV.",
+            );
+        };
+        let address = match self.advertised(own, ends.client.ip()).await {
+            Ok(address) => address,
+            Err(reply) => return reply,
+        };
+        let listener = match self.passive_listener(own.into()) {
+            Ok(listener) => listener,
+            Err(reply) => return reply,
+        };
+        let port = listener.port();
+        let ([a, b, c, d], [high, low]) = (address.octets(), port.to_be_bytes());
+        let numbers = format!("{a},{b},{c},{d},{high},{low}");
+        self.offered("PASV", SocketAddr::new(address.into(), port), &numbers);
+        self.offer = Some(Offer::Passive(listener));
+        Reply::new(227, format!("Entering Passive Mode ({numbers})."))
+    }
+
+    pub(super) fn epsv(&mut self, argument: &[u8]) -> Reply {
+        let own = self.recorder.ends().server.ip();
+        if argument.eq_ignore_ascii_case(b"ALL") {
+            self.parameters.epsv_only = true;
+            return Reply::new(200, "From now on EPSV is the only way to a data connection.");
+        }
+        if own.is_ipv4() && self.shared.settings.server.epsv == Epsv::Ipv6Only {
+            return Reply::new(502, "EPSV is for IPv6 connections here. Use PASV.");
+        }
+        let family = if own.is_ipv4() { "1" } else { "2" };
+        if !argument.is_empty() && argument != family.as_bytes() {
+            return Reply::new(
+                522,
+                format!("A data connection is of the control connection's family, use ({family})."),
+            );
+        }
+        let listener = match self.passive_listener(own) {
+            Ok(listener) => listener,
+            Err(reply) => return reply,
+        };
+        let port = listener.port();
+        let numbers = format!("|||{port}|");
+        self.offered("EPSV", SocketAddr::new(own, port), &numbers);
+        self.offer = Some(Offer::Passive(listener));
+        Reply::new(229, format!("Entering Extended Passive Mode ({numbers})"))
+    }
+
+    pub(super) fn port(&mut self, argument: &[u8]) -> Reply {
+        let Some((address, port)) = port_argument(argument) else {
+            return Reply::new(
+                501,
+                "PORT needs six numbers from 0 to 255: four of the address, two of the port.",
+            );
+        };
+        self.active_offer("PORT", address.into(), port, argument)
+    }
+
+    pub(super) fn eprt(&mut self, argument: &[u8]) -> Reply {
+        match eprt_argument(argument) {
+            Some(Ok((address, port))) => self.active_offer("EPRT", address, port, argument),
+            Some(Err(())) => {
+                let family = if self.recorder.ends().client.is_ipv4() {
+                    "1"
+                } else {
+                    "2"
+                };
+                Reply::new(522, format!("This address family is not served, use ({family})."))
+            }
+            None => Reply::new(501, "EPRT needs |1|IPv4 address|port| or |2|IPv6 address|port|."),
+        }
+    }
+
+    /// Takes the client's offer, if it is the client's own to make: the server connects to nobody else (RFC 2577, 3).
+    fn active_offer(&mut self, verb: &'static str, address: IpAddr, port: u16, numbers: &[u8]) -> Reply {
+        if self.parameters.epsv_only {
+            return after_epsv_all(verb);
+        }
+        if !self.shared.settings.server.active {
+            return Reply::new(
+                502,
+                "Active mode is switched off here. Use EPSV or PASV (passive mode).",
+            );
+        }
+        let mut client = self.recorder.ends().client;
+        if address != client.ip() {
+            let text = format!(
+                "{verb} may name your own address only, {}. Behind NAT use passive mode.",
+                client.ip()
+            );
+            return Reply::new(500, text);
+        }
+        if port < FIRST_CLIENT_PORT {
+            return Reply::new(500, format!("{verb} may name ports from {FIRST_CLIENT_PORT} up only."));
+        }
+        // The control connection's address with another port: an IPv6 scope stays in it.
+        client.set_port(port);
+        self.offered(verb, client, &String::from_utf8_lossy(numbers));
+        self.offer = Some(Offer::Active(client));
+        Reply::new(200, format!("I will connect to {client}."))
+    }
+
+    fn offered(&self, verb: &'static str, at: SocketAddr, numbers: &str) {
+        let (address, port, port_class) = (at.ip(), at.port(), PortClass::of(at.port()));
+        self.recorder.record(What::DataOffered {
+            verb,
+            address,
+            port,
+            port_class,
+            numbers: numbers.to_owned(),
+        });
+    }
+
+    fn passive_listener(&mut self, own: IpAddr) -> Result<PassiveListener, Reply> {
+        // The session's old port goes back first: it may be the last free one.
+        self.offer = None;
+        self.shared.passive.listen(own).map_err(|error| {
+            tracing::warn!(%error, "no passive port");
+            Reply::new(
+                425,
+                "No passive port is free. Try again in a moment, or use active mode (PORT).",
+            )
+        })
+    }
+
+    /// The address that PASV names to this client.
+    async fn advertised(&self, own: Ipv4Addr, client: IpAddr) -> Result<Ipv4Addr, Reply> {
+        let advertised = match &self.shared.settings.server.passive_address {
+            PassiveAddress::Auto => None,
+            PassiveAddress::One(advertised) => Some(advertised),
+            PassiveAddress::ByClient(networks) => by_client(networks, client),
+        };
+        match advertised {
+            None => Ok(own),
+            Some(Advertised::Address(address)) => Ok(*address),
+            Some(Advertised::Name(name)) => look_up(name).await.ok_or_else(|| {
+                tracing::error!(name, "passive_address cannot be looked up");
+                Reply::new(
+                    425,
+                    "The server does not know its own address now. Use EPSV, or tell the administrator.",
+                )
+            }),
+        }
+    }
+}
+
+fn after_epsv_all(verb: &str) -> Reply {
+    Reply::new(
+        503,
+        format!("You sent EPSV ALL, so {verb} is not served in this session. Use EPSV."),
+    )
+}
+
+/// The longest prefix that holds the client.
+fn by_client(networks: &[(IpNet, Advertised)], client: IpAddr) -> Option<&Advertised> {
+    let holding = networks.iter().filter(|(network, _)| network.contains(&client));
+    holding
+        .max_by_key(|(network, _)| network.prefix_len())
+        .map(|(_, advertised)| advertised)
+}
+
+async fn look_up(name: &str) -> Option<Ipv4Addr> {
+    let mut found = timeout(LOOKUP_LIMIT, lookup_host((name, 0))).await.ok()?.ok()?;
+    found.find_map(|address| match address.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    })
+}
+
+/// `h1,h2,h3,h4,p1,p2`
+fn port_argument(argument: &[u8]) -> Option<(Ipv4Addr, u16)> {
+    let numbers: Vec<u8> = argument
+        .split(|&byte| byte == b',')
+        .map(|text| number(text.trim_ascii()).and_then(|number| u8::try_from(number).ok()))
+        .collect::<Option<_>>()?;
+    let [a, b, c, d, high, low] = numbers.try_into().ok()?;
+    Some((Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low])))
+}
+
+/// `|family|address|port|` with any delimiter (RFC 2428, 2); `Err` for a family that is none of ours.
+fn eprt_argument(argument: &[u8]) -> Option<Result<(IpAddr, u16), ()>> {
+    let text = std::str::from_utf8(argument).ok()?;
+    let delimiter = text.chars().next().filter(char::is_ascii_graphic)?;
+    let parts: Vec<&str> = text.split(delimiter).collect();
+    let ["", family, address, port, ""] = parts.as_slice() else {
+        return None;
+    };
+    let port = u16::try_from(number(port.as_bytes())?).ok()?;
+    match *family {
+        "1" => Some(Ok((address.parse::<Ipv4Addr>().ok()?.into(), port))),
+        "2" => Some(Ok((address.parse::<std::net::Ipv6Addr>().ok()?.into(), port))),
+        other => number(other.as_bytes()).map(|_| Err(())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_takes_six_bytes_and_nothing_else() {
+        assert_eq!(port_argument(b"127,0,0,1,195,81"), Some((Ipv4Addr::LOCALHOST, 50001)));
+        for bad in [
+            "127,0,0,1,195",
+            "127,0,0,1,195,256",
+            "127,0,0,1,195,81,1",
+            "a,0,0,1,1,1",
+            "127.0.0.1,1,1",
+            "",
+        ] {
+            assert_eq!(port_argument(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn eprt_takes_any_delimiter_and_both_families() {
+        assert_eq!(
+            eprt_argument(b"|1|192.0.2.7|5000|"),
+            Some(Ok(("192.0.2.7".parse().unwrap(), 5000)))
+        );
+        assert_eq!(eprt_argument(b"!2!::1!5000!"), Some(Ok(("::1".parse().unwrap(), 5000))));
+        assert_eq!(eprt_argument(b"|3|x|5000|"), Some(Err(())));
+        for bad in [
+            "|1|::1|5000|",
+            "|2|127.0.0.1|5000|",
+            "|1|127.0.0.1|70000|",
+            "|1|127.0.0.1|5000",
+            "",
+            "|||",
+        ] {
+            assert_eq!(eprt_argument(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_longest_network_names_the_address() {
+        let advertised = |text: &str| Advertised::Name(text.to_owned());
+        let networks = [("0.0.0.0/0", "wan"), ("10.0.0.0/8", "lan"), ("10.1.0.0/16", "lab")]
+            .map(|(network, name)| (network.parse().unwrap(), advertised(name)));
+        let for_client = |client: &str| by_client(&networks, client.parse().unwrap());
+        assert_eq!(for_client("10.1.2.3"), Some(&advertised("lab")));
+        assert_eq!(for_client("10.2.2.3"), Some(&advertised("lan")));
+        assert_eq!(for_client("198.51.100.7"), Some(&advertised("wan")));
+        assert_eq!(by_client(&networks[1..], "198.51.100.7".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! STAT: the session as the server sees it, ports and all; with a path, a listing over the control connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::block_in_place;
+
+use super::reply::Reply;
+use super::session::Session;
+use crate::data::Offer;
+use crate::sessions::Ends;
+use crate::storage::{ListRequest, Style, VirtualPath};
+
+/// Bytes of listing in a STAT reply; LIST has no such limit.
+const LISTING_LIMIT: usize = 1 << 20;
+
+/// The transfer that is under way.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub verb: &'static str,
+    pub path: VirtualPath,
+    /// Bytes so far.
+    pub moved: Arc<AtomicU64>,
+    /// The data connection, once it is open.
+    pub ends: Option<Ends>,
+}
+
+impl Session {
+    pub(super) fn status(&self, argument: &[u8]) -> Reply {
+        if argument.is_empty() {
+            self.session_status()
+        } else {
+            self.listing_status(argument)
+        }
+    }
+
+    fn session_status(&self) -> Reply {
+        let mut lines = vec![format!(" Control connection: {}", self.recorder.ends())];
+        lines.push(match &self.login {
+            Some(login) => format!(" Logged in as {}", login.account.name),
+            None => " Not logged in".to_owned(),
+        });
+        lines.push(format!(" Working directory: {}", self.directory));
+        let kind = if self.parameters.ascii { "ASCII" } else { "binary" };
+        lines.push(format!(" TYPE: {kind}, STRU: file, MODE: stream"));
+        match &self.offer {
+            Some(Offer::Passive(listener)) => {
+                lines.push(format!(" Next data connection: to my port {}", listener.port()))
+            }
+            Some(Offer::Active(client)) => lines.push(format!(" Next data connection: to {client}")),
+            None => {}
+        }
+        if let Some(Running {
+            verb,
+            path,
+            moved,
+            ends,
+        }) = &self.running
+        {
+            lines.push(format!(
+                " {verb} {path}: {} bytes so far",
+                moved.load(Ordering::Relaxed)
+            ));
+            if let Some(ends) = ends {
+                lines.push(format!(" Data connection: {ends}"));
+            }
+        }
+        let (count, sent, received) = (
+            self.totals.transfers,
+            self.totals.bytes_sent,
+            self.totals.bytes_received,
+        );
+        lines.push(format!(
+            " So far: {count} transfers, {sent} bytes sent, {received} bytes received"
+        ));
+        let first = concat!("longshore ", env!("CARGO_PKG_VERSION"));
+        Reply::long(
+            211,
+            first,
+            lines.into_iter().map(Into::into).collect(),
+            "End of status.",
+        )
+    }
+
+    fn listing_status(&self, argument: &[u8]) -> Reply {
+        let request = ListRequest::parse(argument);
+        let listed = self
+            .storage()
+            .and_then(|storage| block_in_place(|| storage.list(&self.directory, &request, Style::Long)));
+        let mut listing = match listed {
+            Ok(listing) => listing,
+            Err(fault) => return fault.into(),
+        };
+        let (mut bytes, mut more) = (Vec::new(), true);
+        while more && bytes.len() < LISTING_LIMIT {
+            more = block_in_place(|| listing.next_chunk(&mut bytes));
+        }
+        let mut lines: Vec<_> = bytes
+            .split(|&byte| byte == b'\n')
+            .map(|line| line.trim_ascii_end().to_vec())
+            .collect();
+        // Behind the last line end.
+        lines.pop();
+        let last = if more {
+            "The rest is left out; use LIST."
+        } else {
+            "End of status."
+        };
+        Reply::long(213, "Status:", lines, last)
+    }
+}

@@ -1,0 +1,227 @@
+//! The control connection as bytes: lines in, with Telnet's own bytes taken out (RFC 959, 3.3.1), replies out.
+
+use std::io;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::reply::Reply;
+
+/// The longest command line in bytes: a path of the longest kind that Linux takes, and its verb.
+pub(super) const LINE_LIMIT: usize = 4096;
+
+/// How long a client may leave a reply unread.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a closing connection still reads, so that its last reply is not wiped out by a reset.
+const LAST_READ_LIMIT: (Duration, u64) = (Duration::from_secs(1), 1 << 20);
+
+/// What comes in on a control connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Incoming {
+    /// A command line without its line end.
+    Line(Vec<u8>),
+    /// More than [`LINE_LIMIT`] bytes without a line end. Nothing sensible can follow.
+    TooLong,
+    /// The client has closed its side.
+    End,
+}
+
+/// A control connection.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    raw: Vec<u8>,
+    read: usize,
+    decoder: Decoder,
+}
+
+impl Wire {
+    pub fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            raw: Vec::with_capacity(LINE_LIMIT),
+            read: 0,
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// The next line. Dropping the call loses nothing.
+    pub async fn line(&mut self) -> io::Result<Incoming> {
+        loop {
+            while self.read < self.raw.len() {
+                let byte = self.raw[self.read];
+                self.read += 1;
+                if let Some(incoming) = self.decoder.take(byte) {
+                    return Ok(incoming);
+                }
+            }
+            self.raw.clear();
+            self.read = 0;
+            if self.read_more().await? == 0 {
+                return Ok(Incoming::End);
+            }
+        }
+    }
+
+    /// Reads what there is. A read ends early at Telnet's urgent byte, and tokio's `read_buf` takes a short read for
+    /// the last one until more arrives; `try_read_buf` reads on until the socket says that it is empty.
+    async fn read_more(&mut self) -> io::Result<usize> {
+        loop {
+            self.stream.readable().await?;
+            match self.stream.try_read_buf(&mut self.raw) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Sends a reply.
+    pub async fn say(&mut self, reply: &Reply) -> io::Result<()> {
+        timeout(WRITE_LIMIT, self.stream.write_all(&reply.to_bytes())).await?
+    }
+
+    /// Closes the connection so that the client can read what was said last.
+    pub async fn close(mut self) {
+        let (time, bytes) = LAST_READ_LIMIT;
+        // Whatever goes wrong here, the connection is over.
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+        let rest = async { tokio::io::copy(&mut (&mut self.stream).take(bytes), &mut tokio::io::sink()).await };
+        let _ = timeout(time, rest).await;
+    }
+}
+
+/// Lines out of bytes. Text ends with LF; CR LF is the rule, and CR NUL is Telnet's way to write a CR that is text.
+#[derive(Debug, Default)]
+struct Decoder {
+    line: Vec<u8>,
+    /// Bytes since the last line end, Telnet's included, so that those are bounded too.
+    taken: usize,
+    held_cr: bool,
+    telnet: Telnet,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Telnet {
+    #[default]
+    Text,
+    /// Behind IAC.
+    Command,
+    /// Behind IAC WILL, WONT, DO or DONT.
+    Option,
+    /// Between IAC SB and IAC SE.
+    Subnegotiation,
+    /// Behind an IAC in there.
+    SubnegotiationCommand,
+}
+
+const IAC: u8 = 255;
+const SB: u8 = 250;
+const SE: u8 = 240;
+
+impl Decoder {
+    fn take(&mut self, byte: u8) -> Option<Incoming> {
+        self.taken += 1;
+        if self.taken > LINE_LIMIT {
+            *self = Self::default();
+            return Some(Incoming::TooLong);
+        }
+        self.telnet = match (self.telnet, byte) {
+            (Telnet::Text, IAC) => Telnet::Command,
+            (Telnet::Text, _) => return self.text(byte),
+            // An escaped 255 is text.
+            (Telnet::Command, IAC) => {
+                self.telnet = Telnet::Text;
+                return self.text(IAC);
+            }
+            (Telnet::Command, SB) => Telnet::Subnegotiation,
+            (Telnet::Command, 251..=254) => Telnet::Option,
+            // IP, DM and their like ask for what the ABOR behind them says.
+            (Telnet::Command, SE..) => Telnet::Text,
+            // No Telnet command at all: a client that does not escape 255 in a name.
+            (Telnet::Command, _) => {
+                self.telnet = Telnet::Text;
+                return self.text(IAC).or_else(|| self.text(byte));
+            }
+            (Telnet::Option, _) | (Telnet::SubnegotiationCommand, SE) => Telnet::Text,
+            (Telnet::Subnegotiation, IAC) => Telnet::SubnegotiationCommand,
+            (Telnet::Subnegotiation | Telnet::SubnegotiationCommand, _) => Telnet::Subnegotiation,
+        };
+        None
+    }
+
+    fn text(&mut self, byte: u8) -> Option<Incoming> {
+        match (std::mem::take(&mut self.held_cr), byte) {
+            (_, b'\n') => {
+                self.taken = 0;
+                return Some(Incoming::Line(std::mem::take(&mut self.line)));
+            }
+            (true, 0) => self.line.push(b'\r'),
+            (held, _) => {
+                if held {
+                    self.line.push(b'\r');
+                }
+                self.held_cr = byte == b'\r';
+                if !self.held_cr {
+                    self.line.push(byte);
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> Vec<Incoming> {
+        let mut decoder = Decoder::default();
+        bytes.iter().filter_map(|&byte| decoder.take(byte)).collect()
+    }
+
+    fn one_line(bytes: &[u8], line: &[u8]) {
+        assert_eq!(lines(bytes), [Incoming::Line(line.to_vec())], "{bytes:?}");
+    }
+
+    #[test]
+    fn a_line_ends_with_lf_and_its_cr_goes_too() {
+        assert_eq!(
+            lines(b"NOOP\r\nPWD\nQ"),
+            [Incoming::Line(b"NOOP".into()), Incoming::Line(b"PWD".into())]
+        );
+    }
+
+    #[test]
+    fn a_cr_in_a_name_comes_as_cr_nul_or_alone() {
+        one_line(b"DELE a\r\0b\r\n", b"DELE a\rb");
+        one_line(b"DELE a\rb\r\n", b"DELE a\rb");
+        one_line(b"DELE a\r\r\n", b"DELE a\r");
+    }
+
+    #[test]
+    fn telnet_commands_are_no_text() {
+        one_line(b"\xff\xf4\xff\xf2ABOR\r\n", b"ABOR");
+        one_line(b"\xff\xfd\x01NO\xff\xf1OP\r\n", b"NOOP");
+        one_line(b"\xff\xfaX\xff\xffY\xff\xf0NOOP\r\n", b"NOOP");
+    }
+
+    #[test]
+    fn byte_255_is_text_when_escaped_or_not_a_command() {
+        one_line(b"DELE \xff\xff\r\n", b"DELE \xff");
+        one_line(b"DELE \xffz\r\n", b"DELE \xffz");
+        one_line(b"DELE \xff\r\n", b"DELE \xff");
+    }
+
+    #[test]
+    fn a_line_has_a_limit_and_so_has_telnet_s_share() {
+        let fits = [vec![b'a'; LINE_LIMIT - 1], b"\n".to_vec()].concat();
+        one_line(&fits, &fits[..LINE_LIMIT - 1]);
+        assert_eq!(lines(&vec![b'a'; LINE_LIMIT + 1]), [Incoming::TooLong]);
+        assert_eq!(lines(&b"\xff\xf1".repeat(LINE_LIMIT / 2 + 1)), [Incoming::TooLong]);
+    }
+}

@@ -1,0 +1,227 @@
+//! How a data connection comes about: the client connects to a passive port, or the server to the client's.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::PassiveListener;
+use crate::sessions::{Ends, Mode, Recorder, Side, What};
+use crate::settings::PassivePeer;
+
+/// How long a client may take to connect to its passive port. Somebody who types the connection by hand needs this
+/// long; `data_timeout` may make it shorter.
+const ACCEPT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the server tries to connect to the client: the first SYN and two repetitions (1 s and 3 s later).
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the next data connection will come from or go to.
+#[derive(Debug)]
+pub(crate) enum Offer {
+    /// PASV, EPSV: the client connects to this port.
+    Passive(PassiveListener),
+    /// PORT, EPRT: the server connects to this address, which control has checked.
+    Active(SocketAddr),
+}
+
+/// What a session's data connections have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// The session's record; it knows the control connection.
+    pub recorder: Recorder,
+    /// Who may connect to a passive port.
+    pub peer: PassivePeer,
+    /// How long nothing may move (`data_timeout`).
+    pub patience: Duration,
+    /// Ends the transfer at once.
+    pub stop: CancellationToken,
+    /// Bytes carried so far, for STAT.
+    pub moved: Arc<AtomicU64>,
+}
+
+/// An open data connection.
+#[derive(Debug)]
+pub(crate) struct DataConnection {
+    pub(super) stream: TcpStream,
+    pub(super) terms: Terms,
+    /// Both ends.
+    pub ends: Ends,
+}
+
+/// Why there is no data connection.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// It was not waited for any longer.
+    Stopped,
+    /// A sentence for the client's 425.
+    Failed(String),
+}
+
+impl Offer {
+    /// Passive or active.
+    pub fn mode(&self) -> Mode {
+        match self {
+            Self::Passive(_) => Mode::Passive,
+            Self::Active(_) => Mode::Active,
+        }
+    }
+
+    /// Opens the data connection, and puts on record how that went.
+    pub async fn open(self, terms: Terms) -> Result<DataConnection, NotOpened> {
+        let (mode, begun) = (self.mode(), Instant::now());
+        let control = terms.recorder.ends();
+        let (opened, opened_by, expected) = match &self {
+            Self::Passive(listener) => {
+                let server = SocketAddr::new(control.server.ip(), listener.port());
+                let accept = accept(listener, &terms);
+                let opened = terms.stop.run_until_cancelled(accept).await;
+                (
+                    opened,
+                    Side::Client,
+                    Ends {
+                        client: control.client,
+                        server,
+                    },
+                )
+            }
+            Self::Active(client) => {
+                let connect = connect(control, *client, CONNECT_LIMIT.min(terms.patience));
+                let opened = terms.stop.run_until_cancelled(connect).await;
+                (
+                    opened,
+                    Side::Server,
+                    Ends {
+                        client: *client,
+                        server: control.server,
+                    },
+                )
+            }
+        };
+        match opened {
+            None => Err(NotOpened::Stopped),
+            Some(Ok((stream, ends))) => {
+                terms.recorder.record_at(
+                    ends,
+                    What::DataOpened {
+                        mode,
+                        opened_by,
+                        waited: begun.elapsed(),
+                    },
+                );
+                Ok(DataConnection { stream, terms, ends })
+            }
+            Some(Err(reason)) => {
+                terms.recorder.record_at(
+                    expected,
+                    What::DataFailed {
+                        mode,
+                        reason: reason.clone(),
+                    },
+                );
+                Err(NotOpened::Failed(reason))
+            }
+        }
+    }
+}
+
+/// Waits for the client; strangers are turned away, on record, and the wait goes on.
+async fn accept(listener: &PassiveListener, terms: &Terms) -> Result<(TcpStream, Ends), String> {
+    let (limit, port) = (ACCEPT_LIMIT.min(terms.patience), listener.port());
+    let control = terms.recorder.ends();
+    let wait = async {
+        loop {
+            let (stream, client) = listener.accept().await?;
+            let ends = Ends {
+                client,
+                server: stream.local_addr()?,
+            };
+            if client.ip() == control.client.ip() {
+                return Ok((stream, ends));
+            }
+            if terms.peer == PassivePeer::Any {
+                let session = terms.recorder.session();
+                tracing::warn!(session, %client, control = %control.client, "a data connection from another address");
+                return Ok((stream, ends));
+            }
+            let reason = format!(
+                "{} is not the address of the control connection; turned away",
+                client.ip()
+            );
+            terms.recorder.record_at(
+                ends,
+                What::DataFailed {
+                    mode: Mode::Passive,
+                    reason,
+                },
+            );
+        }
+    };
+    match timeout(limit, wait).await {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(error)) => Err(no_socket(&error)),
+        Err(_) => Err(format!(
+            "You did not connect to my port {port} within {} s. If you tried, a firewall in between blocks it: \
+             try active mode, or ask the administrator to let the passive ports through.",
+            limit.as_secs()
+        )),
+    }
+}
+
+/// Connects from the control port minus one (RFC 959, 3.2: the adjacent port; 20 for 21), which firewalls know, or
+/// from any port where that one may not be bound or still has an old connection to the same client port.
+async fn connect(control: Ends, client: SocketAddr, limit: Duration) -> Result<(TcpStream, Ends), String> {
+    let beside = control.server.port().saturating_sub(1);
+    let attempt = async {
+        match connect_from(control.server.ip(), beside, client).await {
+            Err(error) if beside != 0 && is_about_our_port(&error) => {
+                connect_from(control.server.ip(), 0, client).await
+            }
+            result => result,
+        }
+    };
+    match timeout(limit, attempt).await {
+        Ok(Ok(stream)) => match stream.local_addr() {
+            Ok(server) => Ok((stream, Ends { client, server })),
+            Err(error) => Err(no_socket(&error)),
+        },
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(format!(
+            "Your computer refused my connection to {client}: nothing listens there. Try passive mode."
+        )),
+        Ok(Err(error)) => Err(format!(
+            "I could not connect to you at {client}: {error}. Try passive mode."
+        )),
+        Err(_) => Err(format!(
+            "I could not connect to you at {client} in {} s; a firewall on your computer probably blocked it. \
+             Try passive mode.",
+            limit.as_secs()
+        )),
+    }
+}
+
+async fn connect_from(address: IpAddr, port: u16, client: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if client.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // Several connections may leave from the one port at the same time.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(address, port))?;
+    socket.connect(client).await
+}
+
+fn is_about_our_port(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    matches!(error.kind(), AddrInUse | AddrNotAvailable | PermissionDenied)
+}
+
+/// The sentence for a socket that this machine does not give us (out of descriptors, say).
+fn no_socket(error: &io::Error) -> String {
+    format!("The server has no socket for a data connection: {error}. Try again in a moment.")
+}

@@ -1,0 +1,301 @@
+//! The engine: libunftp, the authority for login and for changes to the namespace, behind one door.
+//!
+//! A session that needs it opens one, asks it one line at a time and reads the reply's code; the true reason of a
+//! refusal lies on the [`Desk`] that the session shares with the engine's authenticator and storage. What control
+//! asks is always a line that the engine can parse: absolute normalised paths, escaped to ASCII.
+//!
+//! An engine is served over a TCP pair on loopback and costs three file descriptors, so a session that idles closes
+//! it; the next command opens another, which logs in again with a one-time ticket instead of the password.
+
+mod backend;
+mod escape;
+mod login;
+mod pair;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use libunftp::ServerBuilder;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::accounts::{Account, Accounts, Refusal};
+use crate::storage::{Fault, FaultKind, Storage, VirtualPath};
+
+use backend::Backend;
+pub(crate) use backend::Homes;
+use login::{Doorkeeper, Guestbook, Visitor};
+
+/// How long the engine may take for one command. It covers a hanging network file system, not a slow password hash
+/// alone; an engine that is late is thrown away.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the engine is asked to do in the namespace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Request<'a> {
+    /// CWD: may this become the working directory?
+    Enter(&'a VirtualPath),
+    /// MKD
+    MakeDirectory(&'a VirtualPath),
+    /// RMD
+    RemoveDirectory(&'a VirtualPath),
+    /// DELE
+    Delete(&'a VirtualPath),
+    /// RNFR: is there something to rename?
+    Find(&'a VirtualPath),
+    /// RNFR and RNTO in one, so that no engine needs to remember anything between two commands.
+    Rename(&'a VirtualPath, &'a VirtualPath),
+}
+
+/// Why somebody was not let in.
+#[derive(Debug)]
+pub(crate) enum NotLetIn {
+    /// The accounts say no.
+    Refused(Refusal),
+    /// The account's home directory cannot be opened, or the engine failed.
+    Unavailable(String),
+}
+
+/// What a session and its engine share: who is at the door, and what became of the last request.
+#[derive(Debug, Default)]
+struct Desk(Mutex<Papers>);
+
+#[derive(Debug, Default)]
+struct Papers {
+    /// Who wants in. Taken by the first look, so that it serves once.
+    claim: Option<Claim>,
+    /// Who was let in by the last claim, or why nobody was.
+    admitted: Option<Result<Visitor, NotLetIn>>,
+    /// Why the last request was refused.
+    fault: Option<Fault>,
+}
+
+#[derive(Debug)]
+enum Claim {
+    Password {
+        name: String,
+        password: Vec<u8>,
+    },
+    /// Logged in before; nothing is checked again.
+    Ticket(Visitor),
+}
+
+impl Desk {
+    fn papers(&self) -> MutexGuard<'_, Papers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session's door to its engine.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    accounts: Arc<Accounts>,
+    homes: Arc<Homes>,
+    desk: Arc<Desk>,
+    line: Option<BufReader<TcpStream>>,
+    visitor: Option<Visitor>,
+}
+
+impl Engine {
+    pub fn new(accounts: Arc<Accounts>, homes: Arc<Homes>) -> Self {
+        Self {
+            accounts,
+            homes,
+            desk: Arc::default(),
+            line: None,
+            visitor: None,
+        }
+    }
+
+    /// Logs `name` in and gives what the account may do and reach.
+    pub async fn login(&mut self, name: &str, password: &[u8]) -> Result<(Arc<Account>, Storage), NotLetIn> {
+        self.log_out();
+        let claim = Claim::Password {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        };
+        let visitor = self.open(claim).await?;
+        self.visitor = Some(visitor.clone());
+        Ok((visitor.account, visitor.room.storage.clone()))
+    }
+
+    /// Forgets who is logged in (REIN, a second USER).
+    pub fn log_out(&mut self) {
+        self.close();
+        self.visitor = None;
+    }
+
+    /// Gives the engine's descriptors back; the next request opens another.
+    pub fn close(&mut self) {
+        self.line = None;
+    }
+
+    /// Whether an engine is open.
+    pub fn is_open(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// Does what is requested, or says why not.
+    pub async fn request(&mut self, request: Request<'_>) -> Result<(), Fault> {
+        self.ensure_open().await?;
+        let done = match request {
+            Request::Enter(path) => self.ask_about("CWD", path).await?,
+            Request::MakeDirectory(path) => self.ask_about("MKD", path).await?,
+            Request::RemoveDirectory(path) => self.ask_about("RMD", path).await?,
+            Request::Delete(path) => self.ask_about("DELE", path).await?,
+            Request::Find(path) => self.ask_about("RNFR", path).await?,
+            Request::Rename(from, to) => match self.ask_about("RNFR", from).await? {
+                350 => self.ask_about("RNTO", to).await?,
+                refused => refused,
+            },
+        };
+        let fault = self.desk.papers().fault.take();
+        match (done, fault) {
+            (250 | 257 | 350, None) => Ok(()),
+            (_, Some(fault)) => Err(fault),
+            (code, None) => Err(broken(&format!("it answered {code}"))),
+        }
+    }
+
+    async fn ensure_open(&mut self) -> Result<(), Fault> {
+        if self.is_open() {
+            return Ok(());
+        }
+        let Some(visitor) = self.visitor.clone() else {
+            return Err(broken("nobody is logged in"));
+        };
+        match self.open(Claim::Ticket(visitor)).await {
+            Ok(_) => Ok(()),
+            Err(NotLetIn::Unavailable(reason)) => Err(broken(&reason)),
+            Err(NotLetIn::Refused(_)) => Err(broken("it refused a ticket")),
+        }
+    }
+
+    /// Opens an engine and logs in with what `claim` says.
+    async fn open(&mut self, claim: Claim) -> Result<Visitor, NotLetIn> {
+        let (ours, theirs) = pair::connect()
+            .await
+            .map_err(|error| NotLetIn::Unavailable(error.to_string()))?;
+        let (accounts, homes) = (Arc::clone(&self.accounts), Arc::clone(&self.homes));
+        self.desk = Arc::default();
+        self.desk.papers().claim = Some(claim);
+        serve(
+            Doorkeeper {
+                desk: Arc::clone(&self.desk),
+                accounts,
+                homes,
+            },
+            theirs,
+        );
+        self.line = Some(BufReader::new(ours));
+        // The names are the desk's business; the engine gets constants that it can always parse.
+        let opened = async {
+            self.reply().await?;
+            self.ask("USER session").await?;
+            self.ask("PASS ticket").await
+        };
+        let code = opened.await;
+        match (code, self.desk.papers().admitted.take()) {
+            (Ok(230), Some(Ok(visitor))) => Ok(visitor),
+            (_, Some(Err(reason))) => {
+                self.line = None;
+                Err(reason)
+            }
+            (code, _) => {
+                self.line = None;
+                Err(NotLetIn::Unavailable(format!("the engine answered {code:?}")))
+            }
+        }
+    }
+
+    async fn ask_about(&mut self, verb: &str, path: &VirtualPath) -> Result<u16, Fault> {
+        let line = format!("{verb} {}", escape::to_ascii(path.as_bytes()));
+        self.ask(&line).await.map_err(|error| broken(&error.to_string()))
+    }
+
+    /// Asks one line and reads the reply's code. A dropped call leaves no engine behind that still owes a reply: the
+    /// connection is taken out while it is asked and put back when it has answered.
+    async fn ask(&mut self, line: &str) -> io::Result<u16> {
+        let Some(mut engine) = self.line.take() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        engine.get_mut().write_all(format!("{line}\r\n").as_bytes()).await?;
+        self.line = Some(engine);
+        self.reply().await
+    }
+
+    /// Reads a reply to its last line.
+    async fn reply(&mut self) -> io::Result<u16> {
+        let Some(mut engine) = self.line.take() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let code = timeout(PATIENCE, last_line_code(&mut engine))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
+        self.line = Some(engine);
+        Ok(code)
+    }
+}
+
+async fn last_line_code(engine: &mut BufReader<TcpStream>) -> io::Result<u16> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if engine.read_line(&mut line).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // A line of a multi-line reply has something other than a space behind the code, or no code at all.
+        let (code, rest) = line.split_at_checked(3).unwrap_or((&line, ""));
+        if let (Ok(code), true) = (code.parse(), rest.starts_with([' ', '\r'])) {
+            return Ok(code);
+        }
+    }
+}
+
+/// Serves one engine until our end of the pair is closed.
+fn serve(doorkeeper: Doorkeeper, stream: TcpStream) {
+    let desk = Arc::clone(&doorkeeper.desk);
+    let guestbook = Arc::new(Guestbook(Arc::clone(&desk)));
+    let server = ServerBuilder::with_user_detail_provider(Box::new(move || Backend::new(Arc::clone(&desk))), guestbook)
+        .authenticator(Arc::new(doorkeeper))
+        // Its clock writes a 221 that nobody asked for; idling is control's business.
+        .idle_session_timeout(u64::MAX)
+        .logger(slog::Logger::root(ToTracing, slog::o!()))
+        .build();
+    match server {
+        // The task ends when the session drops its end of the pair, in milliseconds.
+        Ok(server) => drop(tokio::spawn(server.service(stream))),
+        Err(error) => tracing::error!(%error, "the engine does not start"),
+    }
+}
+
+/// The engine's own log, which it writes with slog; seen at level `trace` only.
+#[derive(Debug)]
+struct ToTracing;
+
+impl slog::Drain for ToTracing {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        tracing::trace!("{}", record.msg());
+        Ok(())
+    }
+}
+
+fn broken(what: &str) -> Fault {
+    tracing::error!(what, "the engine failed");
+    Fault::new(
+        FaultKind::Local,
+        "The server's storage engine did not do it. Try again in a moment.",
+    )
+}
+
+/// An account's home, opened once and shared by the sessions in it.
+#[derive(Debug)]
+pub(crate) struct Room {
+    storage: Storage,
+    filesystem: unftp_sbe_fs::Filesystem,
+}

@@ -1,0 +1,211 @@
+//! Ports: IANA's three ranges, the kernel's own range, and the passive ports that are handed out.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+/// IANA's three port ranges (RFC 6335, section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortClass {
+    /// 0-1023, the well known ports.
+    System,
+    /// 1024-49151, the registered ports.
+    User,
+    /// 49152-65535, the private or ephemeral ports; never assigned to a service.
+    Dynamic,
+}
+
+impl PortClass {
+    /// The range that `port` lies in.
+    pub fn of(port: u16) -> Self {
+        match port {
+            0..=1023 => Self::System,
+            1024..=49151 => Self::User,
+            49152..=65535 => Self::Dynamic,
+        }
+    }
+}
+
+impl fmt::Display for PortClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Dynamic => "dynamic",
+        })
+    }
+}
+
+/// Pending connections a passive listener holds: the client's own and a few strangers that are turned away.
+const PASSIVE_BACKLOG: i32 = 16;
+
+/// The pool that passive ports are handed out from.
+#[derive(Debug)]
+pub struct PassivePorts {
+    /// Ports that no outgoing connection of this machine is given by the kernel. They are tried first.
+    quiet: Vec<u16>,
+    /// Ports inside of the kernel's ephemeral range, where an outgoing connection may already sit.
+    shared: Vec<u16>,
+    offered: Mutex<HashSet<u16>>,
+}
+
+impl PassivePorts {
+    /// A pool of the ports in `range`.
+    pub fn new(range: RangeInclusive<u16>) -> Self {
+        Self::beside(range, &kernel_range())
+    }
+
+    fn beside(range: RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Self {
+        let (shared, quiet) = range.partition(|port| kernel.contains(port));
+        Self {
+            quiet,
+            shared,
+            offered: Mutex::new(HashSet::new()),
+        }
+    }
+
+    /// Listens on a free port of the pool, at random (RFC 6056), and keeps it from other sessions until the listener
+    /// is dropped. Fails with `AddrInUse` only when every port of the pool is taken.
+    pub fn listen(self: &Arc<Self>, address: IpAddr) -> io::Result<PassiveListener> {
+        for part in [&self.quiet, &self.shared] {
+            if part.is_empty() {
+                continue;
+            }
+            let start = random_below(part.len())?;
+            for step in 0..part.len() {
+                let port = part[(start + step) % part.len()];
+                if !self.offered().insert(port) {
+                    continue;
+                }
+                // From here on dropping the reservation gives the port back.
+                let reservation = Reservation {
+                    pool: Arc::clone(self),
+                    port,
+                };
+                match listen(SocketAddr::new(address, port)) {
+                    Ok(listener) => return Ok(PassiveListener { listener, reservation }),
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+
+    fn offered(&self) -> MutexGuard<'_, HashSet<u16>> {
+        // A set of numbers is whole at every moment, whoever panicked.
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A passive port that has been offered to one client.
+#[derive(Debug)]
+pub struct PassiveListener {
+    listener: TcpListener,
+    reservation: Reservation,
+}
+
+impl PassiveListener {
+    /// The offered port.
+    pub fn port(&self) -> u16 {
+        self.reservation.port
+    }
+
+    /// The next connection to the port and where it comes from.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.listener.accept().await
+    }
+}
+
+#[derive(Debug)]
+struct Reservation {
+    pool: Arc<PassivePorts>,
+    port: u16,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.pool.offered().remove(&self.port);
+    }
+}
+
+/// `SO_REUSEADDR` lets a small range be used again while its last connections are in TIME_WAIT; Linux still refuses
+/// a second listener on the port.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(PASSIVE_BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The range that the kernel takes ports for outgoing connections from; Linux's default where it cannot be read.
+fn kernel_range() -> RangeInclusive<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = text.split_whitespace().map(str::parse);
+    match (ends.next(), ends.next()) {
+        (Some(Ok(low)), Some(Ok(high))) => low..=high,
+        _ => 32768..=60999,
+    }
+}
+
+fn random_below(limit: usize) -> io::Result<usize> {
+    Ok(getrandom::u32()? as usize % limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn classes_change_at_iana_s_borders() {
+        assert_eq!([0, 1023].map(PortClass::of), [PortClass::System; 2]);
+        assert_eq!([1024, 49151].map(PortClass::of), [PortClass::User; 2]);
+        assert_eq!([49152, 65535].map(PortClass::of), [PortClass::Dynamic; 2]);
+    }
+
+    #[test]
+    fn the_kernel_s_own_ports_come_last() {
+        let pool = PassivePorts::beside(60998..=61001, &(32768..=60999));
+        assert_eq!((pool.quiet, pool.shared), (vec![61000, 61001], vec![60998, 60999]));
+    }
+
+    // Each test has a loopback address to itself, on which every port is free.
+
+    #[tokio::test]
+    async fn every_port_is_handed_out_once_and_comes_back() {
+        let range = 61000..=61004;
+        let pool = Arc::new(PassivePorts::new(range.clone()));
+        let listen = || pool.listen(Ipv4Addr::new(127, 0, 61, 1).into());
+        let listeners: Vec<_> = range.clone().map(|_| listen().unwrap()).collect();
+        let ports: HashSet<_> = listeners.iter().map(PassiveListener::port).collect();
+        assert_eq!(ports, range.collect());
+        assert_eq!(listen().unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listeners);
+        assert!(ports.contains(&listen().unwrap().port()));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_another_program_holds_is_skipped() {
+        let address = Ipv4Addr::new(127, 0, 61, 2);
+        let _other = std::net::TcpListener::bind((address, 61000)).unwrap();
+        let pool = Arc::new(PassivePorts::new(61000..=61001));
+        for _ in 0..8 {
+            assert_eq!(pool.listen(address.into()).unwrap().port(), 61001);
+        }
+    }
+}

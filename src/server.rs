@@ -1,0 +1,252 @@
+//! The server as a whole: its listeners, its sessions, and their end.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accounts::Accounts;
+use crate::control::{Shared, serve};
+use crate::ports::PassivePorts;
+use crate::sessions::{Ends, Events};
+use crate::settings::{Faults, ServerSettings, Settings};
+use crate::storage::clear_leftovers;
+
+/// Control connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// The pause behind a failed accept. Out of descriptors, say, the next would fail at once and spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a new root contains.
+const WELCOME: (&str, &str) = (
+    "welcome.txt",
+    "This file came to you over FTP.\n\n\
+     Your client asked for it on the control connection, and it arrived on a data connection.\n\
+     Each has a port at both ends: `netstat -n` or `ss -tn` on your computer shows them,\n\
+     and the server's log shows the same numbers.\n",
+);
+
+/// A running server. Dropping it stops nothing; [`Server::shut_down`] does.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    sessions: TaskTracker,
+}
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The settings or the accounts file are wrong.
+    Configuration(Faults),
+    /// A control port could not be bound.
+    Bind(String),
+    /// Something else of the system, with what was attempted.
+    System(String, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(faults) => faults.fmt(f),
+            Self::Bind(reason) => f.write_str(reason),
+            Self::System(attempt, error) => write!(f, "{attempt}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Server {
+    /// Starts a server: prepares the root, reads the accounts, binds every listener, and accepts from then on. It
+    /// needs a multi-threaded tokio runtime, since transfers block their thread on the disk now and then.
+    ///
+    /// The process's umask becomes `storage.umask`.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        // The root comes first: homes are looked up below it, through its links.
+        prepare_root(&settings)?;
+        let accounts = Accounts::load(&settings).map_err(StartError::Configuration)?;
+        let listeners = bind_all(&settings.server)?;
+        let shared = Arc::new(Shared {
+            accounts: Arc::new(accounts),
+            homes: Arc::default(),
+            passive: Arc::new(PassivePorts::new(settings.server.passive_ports.clone())),
+            events: Events::new(),
+            hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            settings,
+        });
+        let mut addresses = Vec::new();
+        let sessions = TaskTracker::new();
+        for listener in listeners {
+            let address = listener.local_addr();
+            addresses.push(address.map_err(|error| StartError::System("reading a bound address".to_owned(), error))?);
+            sessions.spawn(accept(listener, Arc::clone(&shared), sessions.clone()));
+        }
+        Ok(Self {
+            shared,
+            addresses,
+            sessions,
+        })
+    }
+
+    /// The addresses of the control listeners, with the ports that they really have.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Everything that happens in the sessions, from now on.
+    pub fn events(&self) -> &Events {
+        &self.shared.events
+    }
+
+    /// Stops: accepts nobody any more, tells idle sessions 421, lets running transfers go on for
+    /// `server.shutdown_grace`, and then cuts them. `false` when some had to be cut.
+    pub async fn shut_down(self) -> bool {
+        self.shared.drain.cancel();
+        self.sessions.close();
+        let grace = self.shared.settings.server.shutdown_grace;
+        if timeout(grace, self.sessions.wait()).await.is_ok() {
+            return true;
+        }
+        tracing::warn!(
+            sessions = self.sessions.len(),
+            "the grace period is over; running transfers are cut"
+        );
+        self.shared.cut.cancel();
+        // A session that hangs in the file system is left behind: the process ends without it.
+        let _ = timeout(Duration::from_secs(2), self.sessions.wait()).await;
+        false
+    }
+}
+
+/// Accepts control connections until the server drains. Each becomes a task of its own.
+async fn accept(listener: TcpListener, shared: Arc<Shared>, sessions: TaskTracker) {
+    loop {
+        let accepted = match shared.drain.run_until_cancelled(listener.accept()).await {
+            None => return,
+            Some(accepted) => accepted.and_then(|(stream, client)| {
+                prepare_control(&stream)?;
+                let server = stream.local_addr()?;
+                Ok((stream, Ends { client, server }))
+            }),
+        };
+        match accepted {
+            Ok((stream, ends)) => drop(sessions.spawn(serve(Arc::clone(&shared), stream, ends))),
+            Err(error) => {
+                tracing::warn!(%error, "a control connection was not accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What every control connection is set to.
+fn prepare_control(stream: &TcpStream) -> io::Result<()> {
+    // Without it each reply behind a 150 waits 40 ms for the client's delayed ACK.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    // The byte that Telnet sends urgently with an ABOR belongs into the stream.
+    socket.set_out_of_band_inline(true)?;
+    // A client that vanished during a long transfer is noticed in the end.
+    socket.set_keepalive(true)
+}
+
+/// Makes the root when it is missing, and clears what a killed server left behind in it.
+fn prepare_root(settings: &Settings) -> Result<(), StartError> {
+    let root = &settings.storage.root;
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(settings.storage.umask));
+    let attempt = |what: &str| format!("{what} {}", root.display());
+    if !root.exists() {
+        std::fs::create_dir_all(root).map_err(|error| StartError::System(attempt("making the root"), error))?;
+        let (name, text) = WELCOME;
+        std::fs::write(root.join(name), text)
+            .map_err(|error| StartError::System(attempt("writing a welcome file into"), error))?;
+    }
+    let cleared = clear_leftovers(root)
+        .map_err(|error| StartError::System(attempt("looking for leftovers of broken uploads in"), error))?;
+    if cleared > 0 {
+        tracing::info!(
+            cleared,
+            "removed temporary files of uploads that a stopped server left behind"
+        );
+    }
+    Ok(())
+}
+
+/// Binds all listeners or none. Of the default pair, IPv6 may be missing on a machine that has none.
+fn bind_all(server: &ServerSettings) -> Result<Vec<TcpListener>, StartError> {
+    let by_default = ServerSettings::default()
+        .listen
+        .iter()
+        .map(SocketAddr::ip)
+        .eq(server.listen.iter().map(SocketAddr::ip));
+    let mut listeners = Vec::new();
+    for &address in &server.listen {
+        match bind(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if by_default && address.is_ipv6() && is_no_ipv6(&error) => {
+                tracing::info!(%error, "this machine has no IPv6; serving IPv4 only");
+            }
+            Err(error) => return Err(StartError::Bind(bind_advice(address, &error))),
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // Two sockets, never one for both: no client shows up with a v4-mapped address.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn is_no_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+    )
+}
+
+fn bind_advice(address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "port {port} is a system port and you may not bind it. Three ways out:\n  \
+             --port 2121                                        a port that everybody may bind\n  \
+             sudo setcap cap_net_bind_service=+ep longshore     the right to bind, for this program\n  \
+             run it as a systemd service with AmbientCapabilities=CAP_NET_BIND_SERVICE"
+        ),
+        io::ErrorKind::AddrInUse => format!(
+            "port {port} is taken by another program (ss -ltnp 'sport = :{port}' names it). \
+             Stop that one, or choose another port with --port."
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{address} is no address of this machine (ip address lists them). Correct server.listen.")
+        }
+        _ => format!("listening on {address}: {error}"),
+    }
+}

@@ -1,0 +1,438 @@
+//! What happens in a session, as typed events. Whoever wants to know anything about a session learns it from these.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+
+use crate::ports::PortClass;
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// When.
+    #[serde(serialize_with = "timestamp")]
+    pub time: SystemTime,
+    /// What; its tag is the JSON field `event`.
+    #[serde(flatten)]
+    pub what: What,
+    /// The session's number, unique while the server runs.
+    pub session: u64,
+    /// The connection that the event is about: the data connection where there is one, else the control connection.
+    #[serde(flatten)]
+    pub ends: Ends,
+}
+
+/// Both ends of a TCP connection. In JSON each end is its address, its port and that port's class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The client's end.
+    pub client: SocketAddr,
+    /// The server's end.
+    pub server: SocketAddr,
+}
+
+/// The kinds of events.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// A control connection was accepted.
+    SessionOpened {
+        /// The address family.
+        family: Family,
+        /// Whether it is encrypted.
+        tls: bool,
+    },
+    /// A login was tried.
+    Login {
+        /// Who; masked when there is no such account, because people type passwords here.
+        user: String,
+        /// How it went.
+        outcome: LoginOutcome,
+        /// How many tries this session has made, this one included.
+        attempts: u32,
+    },
+    /// A command was answered.
+    Command {
+        /// The verb in capitals; empty when the line was none we know.
+        verb: &'static str,
+        /// What followed the verb, passwords and unknown users masked.
+        argument: String,
+        /// The last reply's code; 0 when the session ended without one.
+        code: u16,
+        /// From the command's turn to its last reply.
+        #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
+        duration: Duration,
+    },
+    /// An address for a data connection was offered: by us for PASV and EPSV, by the client for PORT and EPRT.
+    DataOffered {
+        /// PASV, EPSV, PORT or EPRT.
+        verb: &'static str,
+        /// The address that was offered; EPSV offers none but the control connection's own.
+        address: IpAddr,
+        /// The port that was offered.
+        port: u16,
+        /// That port's class.
+        port_class: PortClass,
+        /// The numbers as they were sent: `127,0,0,1,195,80` or `|||50000|`.
+        numbers: String,
+    },
+    /// A data connection was opened.
+    DataOpened {
+        /// Passive or active.
+        mode: Mode,
+        /// Who made the connection.
+        opened_by: Side,
+        /// How long the transfer waited for it.
+        #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
+        waited: Duration,
+    },
+    /// A data connection was not opened, or a stranger's was turned away.
+    DataFailed {
+        /// Passive or active.
+        mode: Mode,
+        /// Why, in a sentence.
+        reason: String,
+    },
+    /// A transfer ended.
+    Transfer {
+        /// RETR, STOR, APPE, STOU, LIST, NLST or MLSD.
+        verb: &'static str,
+        /// The file or directory, absolute in the user's home.
+        path: String,
+        /// `A` or `I`.
+        r#type: char,
+        /// Bytes of the file or the listing that went over the data connection.
+        bytes: u64,
+        /// The file's SHA-256 after a whole transfer, where `transfer.sha256` asks for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+        /// How it ended.
+        outcome: TransferOutcome,
+        /// Which side closed the data connection first; that side keeps the TIME_WAIT entry.
+        closed_first: Side,
+        /// From the opened data connection to its end.
+        #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
+        duration: Duration,
+    },
+    /// A session ended.
+    SessionClosed {
+        /// Why.
+        reason: CloseReason,
+        /// Transfers that were completed.
+        transfers: u64,
+        /// Bytes sent on data connections.
+        bytes_sent: u64,
+        /// Bytes received on data connections.
+        bytes_received: u64,
+        /// How long it lasted.
+        #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
+        duration: Duration,
+    },
+}
+
+/// IPv4 or IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4
+    IPv4,
+    /// IPv6
+    IPv6,
+}
+
+/// How a login went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginOutcome {
+    /// Let in.
+    Ok,
+    /// There is no such account.
+    UnknownUser,
+    /// The password did not fit.
+    WrongPassword,
+    /// Anonymous users are not let in.
+    AnonymousOff,
+    /// The account is right, but its home directory or the engine is not.
+    Unavailable,
+}
+
+/// Passive: the client connects. Active: the server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// PASV, EPSV
+    Passive,
+    /// PORT, EPRT
+    Active,
+}
+
+/// One side of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+}
+
+/// How a transfer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferOutcome {
+    /// Everything was carried.
+    Complete,
+    /// The client sent ABOR.
+    Aborted,
+    /// The data connection broke.
+    ConnectionLost,
+    /// Nothing moved for `data_timeout`.
+    TimedOut,
+    /// The file system refused.
+    StorageFailed,
+    /// The server was stopped.
+    Shutdown,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseReason {
+    /// The client said QUIT.
+    Quit,
+    /// The client closed the connection, or it broke.
+    ClientLeft,
+    /// No command within `idle_timeout`.
+    IdleTimeout,
+    /// No login within `login_timeout`.
+    LoginTimeout,
+    /// Too many failed logins.
+    FailedLogins,
+    /// A command line over the limit.
+    LineTooLong,
+    /// The server was stopped.
+    Shutdown,
+}
+
+impl Ends {
+    /// The address family of the connection.
+    pub fn family(&self) -> Family {
+        if self.client.is_ipv4() {
+            Family::IPv4
+        } else {
+            Family::IPv6
+        }
+    }
+}
+
+impl Serialize for Ends {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            client: SocketAddr,
+            client_port: u16,
+            client_port_class: PortClass,
+            server: SocketAddr,
+            server_port: u16,
+            server_port_class: PortClass,
+        }
+        Fields {
+            client: self.client,
+            client_port: self.client.port(),
+            client_port_class: PortClass::of(self.client.port()),
+            server: self.server,
+            server_port: self.server.port(),
+            server_port_class: PortClass::of(self.server.port()),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// `client 192.0.2.7:51312 (dynamic), server 192.0.2.1:21 (system)`
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { client, server } = self;
+        let (client_class, server_class) = (PortClass::of(client.port()), PortClass::of(server.port()));
+        write!(f, "client {client} ({client_class}), server {server} ({server_class})")
+    }
+}
+
+/// One line of text. Everything that a client chose is escaped, so that no name can begin a line of its own.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            session, ends, what, ..
+        } = self;
+        write!(f, "{} session {session} ", rfc3339(self.time))?;
+        match what {
+            What::SessionOpened { family, tls } => {
+                write!(f, "opened: {ends}, {family:?}{}", if *tls { ", TLS" } else { "" })
+            }
+            What::Login {
+                user,
+                outcome,
+                attempts,
+            } => {
+                let (user, outcome) = (user.escape_debug(), snake(outcome));
+                write!(
+                    f,
+                    "login of {user}: {outcome} (attempt {attempts}), client {}",
+                    ends.client
+                )
+            }
+            What::Command {
+                verb,
+                argument,
+                code,
+                duration,
+            } => {
+                let space = if argument.is_empty() { "" } else { " " };
+                write!(
+                    f,
+                    "command {verb}{space}{}: {code} after {}",
+                    argument.escape_debug(),
+                    Millis(*duration)
+                )
+            }
+            What::DataOffered {
+                verb,
+                address,
+                port,
+                port_class,
+                numbers,
+            } => {
+                let at = SocketAddr::new(*address, *port);
+                write!(f, "{verb} offers {at} ({port_class}) as {numbers}")
+            }
+            What::DataOpened {
+                mode,
+                opened_by,
+                waited,
+            } => {
+                let (mode, opened_by) = (snake(mode), snake(opened_by));
+                write!(
+                    f,
+                    "data connection open: {ends}, {mode}, opened by the {opened_by} in {}",
+                    Millis(*waited)
+                )
+            }
+            What::DataFailed { mode, reason } => {
+                write!(
+                    f,
+                    "data connection failed: {ends}, {}: {}",
+                    snake(mode),
+                    reason.escape_debug()
+                )
+            }
+            What::Transfer {
+                verb,
+                path,
+                r#type,
+                bytes,
+                sha256,
+                outcome,
+                closed_first,
+                duration,
+            } => {
+                let (path, outcome, closed_first) = (path.escape_debug(), snake(outcome), snake(closed_first));
+                write!(
+                    f,
+                    "{verb} {path}: {outcome}, {bytes} bytes, TYPE {type}, {}, ",
+                    Millis(*duration)
+                )?;
+                write!(f, "the {closed_first} closed first, {ends}")?;
+                sha256.as_ref().map_or(Ok(()), |sum| write!(f, ", SHA-256 {sum}"))
+            }
+            What::SessionClosed {
+                reason,
+                transfers,
+                bytes_sent,
+                bytes_received,
+                duration,
+            } => {
+                let (reason, duration) = (snake(reason), Millis(*duration));
+                write!(f, "closed: {reason} after {duration}, {transfers} transfers, ")?;
+                write!(f, "{bytes_sent} bytes sent, {bytes_received} received, {ends}")
+            }
+        }
+    }
+}
+
+/// The word that JSON has for a unit variant, so that both formats speak alike.
+fn snake(word: &impl Serialize) -> String {
+    serde_json::to_string(word)
+        .unwrap_or_default()
+        .trim_matches('"')
+        .to_owned()
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn timestamp<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+/// Milliseconds with three decimals: a listing on a LAN takes a fraction of one.
+fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_micros() as f64 / 1000.0)
+}
+
+struct Millis(Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} ms", self.0.as_micros() as f64 / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(what: What) -> Event {
+        let ends = Ends {
+            client: "192.0.2.7:51312".parse().unwrap(),
+            server: "192.0.2.1:21".parse().unwrap(),
+        };
+        Event {
+            time: SystemTime::UNIX_EPOCH,
+            what,
+            session: 7,
+            ends,
+        }
+    }
+
+    #[test]
+    fn json_names_both_ends_their_ports_and_classes() {
+        let json = serde_json::to_string(&event(What::SessionOpened {
+            family: Family::IPv4,
+            tls: false,
+        }))
+        .unwrap();
+        assert_eq!(
+            json,
+            "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"session_opened\",\"family\":\"ipv4\",\"tls\":false,\
+             \"session\":7,\"client\":\"192.0.2.7:51312\",\"client_port\":51312,\"client_port_class\":\"dynamic\",\
+             \"server\":\"192.0.2.1:21\",\"server_port\":21,\"server_port_class\":\"system\"}"
+        );
+    }
+
+    #[test]
+    fn a_name_cannot_forge_a_line() {
+        let argument = "x\r\n1970-01-01T00:00:00.000Z session 8 closed\u{1b}[2J".to_owned();
+        let forged = event(What::Command {
+            verb: "STOR",
+            argument,
+            code: 226,
+            duration: Duration::ZERO,
+        });
+        for line in [forged.to_string(), serde_json::to_string(&forged).unwrap()] {
+            assert!(!line.contains(|c: char| c.is_control()), "{line}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The two logs: diagnostics on standard error, and the session log, a reader of the events.
+//!
+//! Both go through `tracing`. The session log has a target and a layer of its own that writes a line as it is: a text
+//! of [`Event`]'s `Display`, or one JSON object.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tracing::level_filters::LevelFilter;
+use tracing::{Subscriber, field};
+use tracing_subscriber::filter::{Targets, filter_fn};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt as format};
+
+use super::Event;
+use crate::settings::{LogFormat, LogLevel, LogSettings};
+
+/// The `tracing` target of the session log.
+const SESSION: &str = "longshore::session";
+
+/// The session log, ready to be written.
+#[derive(Debug)]
+pub struct SessionLog {
+    sink: Sink,
+    format: LogFormat,
+}
+
+/// Opens the session log and sets up `tracing` for the process. Call it once; it fails when the session log's file
+/// cannot be opened.
+pub fn init(settings: &LogSettings) -> io::Result<SessionLog> {
+    let sink = Sink::open(settings.sessions.as_deref())?;
+    let lines = format::layer()
+        .event_format(Line)
+        .with_writer(sink.clone())
+        .with_filter(filter_fn(|metadata| metadata.target() == SESSION));
+    let diagnostics = format::layer().with_writer(io::stderr).with_ansi(false);
+    let diagnostics = match settings.format {
+        LogFormat::Text => diagnostics.with_target(false).boxed(),
+        LogFormat::Json => diagnostics.json().flatten_event(true).boxed(),
+    };
+    let diagnostics = diagnostics.with_filter(diagnostic_targets(settings.level));
+    // An error only says that the embedding program has set up `tracing` by itself.
+    let _ = tracing_subscriber::registry().with(lines).with(diagnostics).try_init();
+    Ok(SessionLog {
+        sink,
+        format: settings.format,
+    })
+}
+
+/// The engine's spans print whole contexts and cost 15-25 us a command, so they are off below `trace`.
+fn diagnostic_targets(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => {
+            return Targets::new()
+                .with_default(LevelFilter::TRACE)
+                .with_target(SESSION, LevelFilter::OFF);
+        }
+    };
+    Targets::new()
+        .with_target("longshore", level)
+        .with_target(SESSION, LevelFilter::OFF)
+}
+
+impl SessionLog {
+    /// Writes the events on a thread of its own until the last session and the server are gone.
+    pub fn follow(self, mut events: Receiver<Arc<Event>>) -> io::Result<JoinHandle<()>> {
+        let follow = move || {
+            loop {
+                let next = match events.try_recv() {
+                    // Nothing more to write for now: what is written goes out.
+                    Err(TryRecvError::Empty) => {
+                        self.sink.flush();
+                        events.blocking_recv()
+                    }
+                    Ok(event) => Ok(event),
+                    Err(TryRecvError::Closed) => Err(RecvError::Closed),
+                    Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+                };
+                match next {
+                    Ok(event) => self.write(&event),
+                    Err(RecvError::Lagged(missed)) => {
+                        tracing::error!(
+                            missed,
+                            "the session log is too slow for the traffic: events are not in it"
+                        );
+                    }
+                    Err(RecvError::Closed) => return self.sink.flush(),
+                }
+            }
+        };
+        std::thread::Builder::new().name("session-log".to_owned()).spawn(follow)
+    }
+
+    fn write(&self, event: &Event) {
+        match self.format {
+            LogFormat::Text => tracing::info!(target: SESSION, "{event}"),
+            LogFormat::Json => match serde_json::to_string(event) {
+                Ok(json) => tracing::info!(target: SESSION, "{json}"),
+                Err(error) => tracing::error!(%error, "an event has no JSON form"),
+            },
+        }
+    }
+}
+
+/// Where the session log goes, buffered.
+#[derive(Debug, Clone)]
+struct Sink(Arc<Mutex<BufWriter<Output>>>);
+
+#[derive(Debug)]
+enum Output {
+    Stdout(io::Stdout),
+    File(File),
+}
+
+impl Sink {
+    fn open(path: Option<&Path>) -> io::Result<Self> {
+        let output = match path {
+            None => Output::Stdout(io::stdout()),
+            Some(path) => Output::File(OpenOptions::new().create(true).append(true).open(path)?),
+        };
+        Ok(Self(Arc::new(Mutex::new(BufWriter::new(output)))))
+    }
+
+    fn flush(&self) {
+        // A log that cannot be written must not end the server; the error shows in what is missing.
+        let _ = self.make_writer().flush();
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::File(file) => file.flush(),
+        }
+    }
+}
+
+/// The sink while one line is written to it.
+struct Locked<'a>(std::sync::MutexGuard<'a, BufWriter<Output>>);
+
+impl Write for Locked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Locked<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Locked(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A format that is the message and nothing else.
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        struct Message<'a, 'w>(&'a mut Writer<'w>, fmt::Result);
+        impl field::Visit for Message<'_, '_> {
+            fn record_debug(&mut self, field: &field::Field, value: &dyn fmt::Debug) {
+                if field.name() == "message" {
+                    self.1 = writeln!(self.0, "{value:?}");
+                }
+            }
+        }
+        let mut message = Message(&mut writer, Ok(()));
+        event.record(&mut message);
+        message.1
+    }
+}

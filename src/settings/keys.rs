@@ -1,0 +1,237 @@
+//! The one table of everything that can be set: what a key is called, what it takes, how it is read and shown.
+
+use config::Value;
+
+use super::address;
+use super::value::{self, Bad, Choices, Parsed, choice_name, quoted};
+use super::{Advertised, Anonymous, Ascii, Epsv, LogFormat, LogLevel, PassiveAddress, PassivePeer, Settings};
+
+/// A setting.
+pub struct Key {
+    /// Section and name, such as `server.listen`.
+    pub name: &'static str,
+    /// What to write, as it follows "write" in a fault.
+    pub allowed: &'static str,
+    /// Puts a value as written in its place.
+    set: fn(&mut Settings, &Value) -> Parsed<()>,
+    /// The value in force, as TOML writes it.
+    show: fn(&Settings) -> String,
+}
+
+const ON_OFF: &Choices<bool> = &[("on", true), ("off", false)];
+const PASSIVE_PEER: &Choices<PassivePeer> = &[("same-address", PassivePeer::SameAddress), ("any", PassivePeer::Any)];
+const EPSV: &Choices<Epsv> = &[("on", Epsv::On), ("ipv6-only", Epsv::Ipv6Only)];
+const ANONYMOUS: &Choices<Anonymous> = &[
+    ("off", Anonymous::Off),
+    ("read-only", Anonymous::ReadOnly),
+    ("read-write", Anonymous::ReadWrite),
+];
+const ASCII: &Choices<Ascii> = &[("convert", Ascii::Convert), ("binary", Ascii::Binary)];
+const FORMAT: &Choices<LogFormat> = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const LEVEL: &Choices<LogLevel> = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+const TIMEOUT: &str = "whole seconds, from 1 to 86400";
+
+/// Every setting, in the order of the annotated default file.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "server.listen",
+        allowed: r#"a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
+        set: |settings, value| address::listeners(value).map(|it| settings.server.listen = it),
+        show: |settings| {
+            let listeners: Vec<_> = settings
+                .server
+                .listen
+                .iter()
+                .map(|it| quoted(&it.to_string()))
+                .collect();
+            format!("[{}]", listeners.join(", "))
+        },
+    },
+    Key {
+        name: "server.greeting",
+        allowed: "one line of text",
+        set: |settings, value| value::line(value).map(|it| settings.server.greeting = it),
+        show: |settings| quoted(&settings.server.greeting),
+    },
+    Key {
+        name: "server.passive_ports",
+        allowed: r#"a range of ports from 1024 to 65535, such as "49152-65535""#,
+        set: |settings, value| value::passive_ports(value).map(|it| settings.server.passive_ports = it),
+        show: |settings| {
+            let ports = &settings.server.passive_ports;
+            quoted(&format!("{}-{}", ports.start(), ports.end()))
+        },
+    },
+    Key {
+        name: "server.passive_address",
+        allowed: r#""auto", an IPv4 address, a host name, or a table of these by the client's network, such as { "192.168.0.0/16" = "192.168.1.5", "0.0.0.0/0" = "ftp.example.org" }"#,
+        set: |settings, value| address::passive_address(value).map(|it| settings.server.passive_address = it),
+        show: |settings| show_passive_address(&settings.server.passive_address),
+    },
+    Key {
+        name: "server.passive_peer",
+        allowed: r#""same-address" or "any""#,
+        set: |settings, value| value::choice(value, PASSIVE_PEER).map(|it| settings.server.passive_peer = it),
+        show: |settings| choice_name(&settings.server.passive_peer, PASSIVE_PEER),
+    },
+    Key {
+        name: "server.epsv",
+        allowed: r#""on" or "ipv6-only""#,
+        set: |settings, value| value::choice(value, EPSV).map(|it| settings.server.epsv = it),
+        show: |settings| choice_name(&settings.server.epsv, EPSV),
+    },
+    Key {
+        name: "server.active",
+        allowed: r#""on" or "off""#,
+        set: |settings, value| value::switch(value).map(|it| settings.server.active = it),
+        show: |settings| choice_name(&settings.server.active, ON_OFF),
+    },
+    Key {
+        name: "server.idle_timeout",
+        allowed: TIMEOUT,
+        set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.server.idle_timeout = it),
+        show: |settings| settings.server.idle_timeout.as_secs().to_string(),
+    },
+    Key {
+        name: "server.login_timeout",
+        allowed: TIMEOUT,
+        set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.server.login_timeout = it),
+        show: |settings| settings.server.login_timeout.as_secs().to_string(),
+    },
+    Key {
+        name: "server.data_timeout",
+        allowed: TIMEOUT,
+        set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.server.data_timeout = it),
+        show: |settings| settings.server.data_timeout.as_secs().to_string(),
+    },
+    Key {
+        name: "server.shutdown_grace",
+        allowed: "whole seconds, from 0 to 3600",
+        set: |settings, value| value::seconds(value, 0..=3_600).map(|it| settings.server.shutdown_grace = it),
+        show: |settings| settings.server.shutdown_grace.as_secs().to_string(),
+    },
+    Key {
+        name: "storage.root",
+        allowed: "the directory to serve",
+        set: |settings, value| value::path(value).map(|it| settings.storage.root = it),
+        show: |settings| quoted(&settings.storage.root.to_string_lossy()),
+    },
+    Key {
+        name: "storage.umask",
+        allowed: r#"octal digits in quotes, from "000" to "777", such as "022""#,
+        set: |settings, value| value::umask(value).map(|it| settings.storage.umask = it),
+        show: |settings| quoted(&format!("{:03o}", settings.storage.umask)),
+    },
+    Key {
+        name: "storage.fsync",
+        allowed: "true or false",
+        set: |settings, value| value::switch(value).map(|it| settings.storage.fsync = it),
+        show: |settings| settings.storage.fsync.to_string(),
+    },
+    Key {
+        name: "accounts.file",
+        allowed: r#"the path of the accounts file, or "" for none"#,
+        set: |settings, value| value::path_unless("", value).map(|it| settings.accounts.file = it),
+        show: |settings| match &settings.accounts.file {
+            Some(file) => quoted(&file.to_string_lossy()),
+            None => quoted(""),
+        },
+    },
+    Key {
+        name: "accounts.anonymous",
+        allowed: r#""off", "read-only" or "read-write""#,
+        set: |settings, value| value::choice(value, ANONYMOUS).map(|it| settings.accounts.anonymous = it),
+        show: |settings| choice_name(&settings.accounts.anonymous, ANONYMOUS),
+    },
+    Key {
+        name: "transfer.ascii",
+        allowed: r#""convert" or "binary""#,
+        set: |settings, value| value::choice(value, ASCII).map(|it| settings.transfer.ascii = it),
+        show: |settings| choice_name(&settings.transfer.ascii, ASCII),
+    },
+    Key {
+        name: "transfer.sha256",
+        allowed: "true or false",
+        set: |settings, value| value::switch(value).map(|it| settings.transfer.sha256 = it),
+        show: |settings| settings.transfer.sha256.to_string(),
+    },
+    Key {
+        name: "log.format",
+        allowed: r#""text" or "json""#,
+        set: |settings, value| value::choice(value, FORMAT).map(|it| settings.log.format = it),
+        show: |settings| choice_name(&settings.log.format, FORMAT),
+    },
+    Key {
+        name: "log.level",
+        allowed: r#""error", "warn", "info", "debug" or "trace""#,
+        set: |settings, value| value::choice(value, LEVEL).map(|it| settings.log.level = it),
+        show: |settings| choice_name(&settings.log.level, LEVEL),
+    },
+    Key {
+        name: "log.sessions",
+        allowed: r#"the path of the session log, or "-" for standard output"#,
+        set: |settings, value| value::path_unless("-", value).map(|it| settings.log.sessions = it),
+        show: |settings| match &settings.log.sessions {
+            Some(file) => quoted(&file.to_string_lossy()),
+            None => quoted("-"),
+        },
+    },
+];
+
+impl Key {
+    /// Puts `value` in its place in `settings`.
+    pub(crate) fn set(&self, settings: &mut Settings, value: &Value) -> Result<(), Vec<Bad>> {
+        (self.set)(settings, value)
+    }
+
+    /// The value in force, as TOML writes it.
+    pub fn show(&self, settings: &Settings) -> String {
+        (self.show)(settings)
+    }
+
+    /// Section and name.
+    fn parts(&self) -> (&'static str, &'static str) {
+        self.name.split_once('.').unwrap_or(("", self.name))
+    }
+}
+
+/// The key of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The names of all sections.
+pub(crate) fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<_> = KEYS.iter().map(|key| key.parts().0).collect();
+    sections.dedup();
+    sections
+}
+
+/// The names of a section's keys, without the section.
+pub(crate) fn in_section(section: &str) -> Vec<&'static str> {
+    let keys = KEYS.iter().map(Key::parts);
+    keys.filter(|(of, _)| *of == section).map(|(_, name)| name).collect()
+}
+
+fn show_passive_address(address: &PassiveAddress) -> String {
+    let show = |advertised: &Advertised| match advertised {
+        Advertised::Address(ip) => quoted(&ip.to_string()),
+        Advertised::Name(name) => quoted(name),
+    };
+    match address {
+        PassiveAddress::Auto => quoted("auto"),
+        PassiveAddress::One(advertised) => show(advertised),
+        PassiveAddress::ByClient(networks) => {
+            let entries = networks.iter();
+            let entries =
+                entries.map(|(net, advertised)| format!("{} = {}", quoted(&net.to_string()), show(advertised)));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}

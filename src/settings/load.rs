@@ -1,0 +1,432 @@
+//! The layers of the settings and how they come together: defaults < file < environment < flags.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use config::{Config, ConfigError, Environment, Map, Source, Value, ValueKind};
+
+use super::keys::{self, KEYS};
+use super::{Anonymous, Faults, Settings, document};
+
+/// What the command line sets.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    values: Map<String, Value>,
+    port: Option<u16>,
+}
+
+impl Flags {
+    /// `flag` gives `key` this value.
+    pub fn set(&mut self, flag: &str, key: &str, value: &str) {
+        let value = Value::new(Some(&flag.to_owned()), value);
+        self.values.insert(key.to_owned(), value);
+    }
+
+    /// `--port`: each listener keeps its address and gets this port.
+    pub fn set_port(&mut self, port: u16) {
+        self.port = Some(port);
+    }
+}
+
+/// The settings in force and where each came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    origins: BTreeMap<String, String>,
+}
+
+impl Loaded {
+    /// Where the value of the key `name` came from: `default`, `file:line`, a variable or a flag.
+    pub fn origin(&self, name: &str) -> &str {
+        self.origins.get(name).map_or("default", String::as_str)
+    }
+}
+
+/// Loads the settings. Without a `file` none is read: there is no hidden default path.
+///
+/// Everything that is wrong in any layer is reported, a value too that a higher layer would replace.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: &Flags,
+) -> Result<Loaded, Faults> {
+    let mut faults = Faults::default();
+    let layers = [
+        file.map(|file| Layer::from_file(file, &mut faults)).unwrap_or_default(),
+        Layer::from_environment(environment, &mut faults),
+        Layer(flags.values.clone()),
+    ];
+    for layer in &layers {
+        layer.check(&mut faults);
+    }
+    faults.or(())?;
+    let mut loaded = merge(layers)?;
+    if let Some(port) = flags.port {
+        loaded.change_port(port);
+    }
+    loaded.check()
+}
+
+/// What one place sets: values by the full names of their keys, each with its origin.
+#[derive(Debug, Clone, Default)]
+struct Layer(Map<String, Value>);
+
+impl Layer {
+    fn from_file(file: &Path, faults: &mut Faults) -> Self {
+        match document::read(file, "give --config the path of a settings file") {
+            Ok(table) => Self::from_table(table, faults),
+            Err(more) => {
+                faults.extend(more);
+                Self::default()
+            }
+        }
+    }
+
+    fn from_table(table: document::Table, faults: &mut Faults) -> Self {
+        let mut layer = Self::default();
+        for (section, value) in table {
+            let origin = origin_of(&value);
+            match value.kind {
+                _ if !keys::sections().contains(&section.as_str()) => {
+                    faults.push_unknown(origin, &section, "among the sections", &keys::sections());
+                }
+                ValueKind::Table(entries) => {
+                    for (name, value) in entries {
+                        layer.put(format!("{section}.{name}"), value, faults);
+                    }
+                }
+                _ => faults.push(
+                    origin,
+                    format!("{section} is a section; write [{section}] and its keys below it"),
+                ),
+            }
+        }
+        layer
+    }
+
+    /// One variable at a time, so that each value can name its own: `config` calls them all "the environment".
+    ///
+    /// Only what begins with `LONGSHORE__` counts. A single underscore would not do: where a service is called `longshore`,
+    /// Docker and Kubernetes set `LONGSHORE_PORT` and the like for everybody else.
+    fn from_environment(variables: impl IntoIterator<Item = (String, String)>, faults: &mut Faults) -> Self {
+        let mut layer = Self::default();
+        for (variable, value) in variables {
+            let source = Map::from_iter([(variable.clone(), value)]);
+            let environment = Environment::with_prefix("LONGSHORE")
+                .prefix_separator("__")
+                .separator("__");
+            for (name, value) in environment.source(Some(source)).collect().unwrap_or_default() {
+                layer.put(name, Value::new(Some(&variable), value.kind), faults);
+            }
+        }
+        layer
+    }
+
+    fn put(&mut self, name: String, value: Value, faults: &mut Faults) {
+        if keys::find(&name).is_some() {
+            self.0.insert(name, value);
+            return;
+        }
+        let origin = origin_of(&value);
+        let (section, key) = name.split_once('.').unwrap_or((&name, ""));
+        if keys::sections().contains(&section) {
+            faults.push_unknown(origin, key, &format!("in [{section}]"), &keys::in_section(section));
+        } else {
+            faults.push_unknown(origin, section, "among the sections", &keys::sections());
+        }
+    }
+
+    /// Reports the values that their keys do not allow.
+    fn check(&self, faults: &mut Faults) {
+        let mut scratch = Settings::default();
+        for (name, value) in &self.0 {
+            if let Some(key) = keys::find(name)
+                && let Err(bad) = key.set(&mut scratch, value)
+            {
+                faults.push_bad(name, key.allowed, bad);
+            }
+        }
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+fn origin_of(value: &Value) -> String {
+    value.origin().unwrap_or_default().to_owned()
+}
+
+/// Later layers win. The origins are kept beside, because `config` loses those of tables.
+fn merge(layers: [Layer; 3]) -> Result<Loaded, Faults> {
+    let mut origins = BTreeMap::new();
+    let mut builder = Config::builder();
+    for layer in layers {
+        origins.extend(layer.0.iter().map(|(name, value)| (name.clone(), origin_of(value))));
+        builder = builder.add_source(layer);
+    }
+    let merged = builder
+        .build()
+        .map_err(|err| Faults::one("settings", err.to_string()))?;
+    let mut settings = Settings::default();
+    let mut faults = Faults::default();
+    for key in KEYS.iter().filter(|key| origins.contains_key(key.name)) {
+        match merged.get::<Value>(key.name) {
+            Ok(value) => {
+                if let Err(bad) = key.set(&mut settings, &value) {
+                    faults.push_bad(key.name, key.allowed, bad);
+                }
+            }
+            Err(err) => faults.push("settings", err.to_string()),
+        }
+    }
+    faults.or(Loaded { settings, origins })
+}
+
+impl Loaded {
+    fn change_port(&mut self, port: u16) {
+        let listeners = &mut self.settings.server.listen;
+        for listener in listeners.iter_mut() {
+            listener.set_port(port);
+        }
+        // Two ports of one address have become one.
+        let mut known = HashSet::new();
+        listeners.retain(|listener| known.insert(*listener));
+        self.origins.insert("server.listen".to_owned(), "--port".to_owned());
+    }
+
+    /// What only shows when all values are there.
+    fn check(self) -> Result<Self, Faults> {
+        let accounts = &self.settings.accounts;
+        if accounts.anonymous == Anonymous::Off && accounts.file.is_none() {
+            return Err(Faults::one(
+                self.origin("accounts.anonymous"),
+                "accounts.anonymous = \"off\" without an accounts file lets nobody in; set accounts.file too",
+            ));
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::settings::{Advertised, PassiveAddress};
+
+    const NOTHING: [(String, String); 0] = [];
+
+    /// Loads `file`, `variables` and `flags`; the file is called `f.toml` in faults.
+    fn load_all(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Loaded, String> {
+        let mut written = tempfile::NamedTempFile::new().unwrap();
+        written.write_all(file.as_bytes()).unwrap();
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        let faults = |faults: Faults| {
+            faults
+                .to_string()
+                .replace(&written.path().display().to_string(), "f.toml")
+        };
+        load(Some(written.path()), variables, flags).map_err(faults)
+    }
+
+    fn load_file(file: &str) -> Result<Loaded, String> {
+        load_all(file, &[], &Flags::default())
+    }
+
+    #[test]
+    fn nothing_given_means_the_defaults() {
+        let loaded = load(None, NOTHING, &Flags::default()).unwrap();
+        assert_eq!(loaded.settings, Settings::default());
+        assert_eq!(loaded.origin("server.listen"), "default");
+    }
+
+    #[test]
+    fn annotated_default_file_equals_the_defaults_and_names_every_key() {
+        let shipped = include_str!("../../config/longshore.toml");
+        let loaded = load_file(shipped).unwrap();
+        assert_eq!(loaded.settings, Settings::default());
+        for key in KEYS {
+            assert_ne!(loaded.origin(key.name), "default", "{} is not in the file", key.name);
+            let (_, name) = key.name.split_once('.').unwrap();
+            let line = format!("{name} = {}", key.show(&Settings::default()));
+            assert!(shipped.lines().any(|shipped| shipped == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_check_shows_can_be_written_into_the_file() {
+        let mut file = String::from(
+            "[server.passive_address]\n\"10.0.0.0/8\" = \"10.0.0.1\"\n\"2001:db8::/32\" = \"a.example\"\n",
+        );
+        file += "[accounts]\nfile = \"a \\\"b\\\".toml\"\n[log]\nsessions = 'c\\d'";
+        let first = load_file(&file).unwrap().settings;
+        let mut shown = String::new();
+        for section in keys::sections() {
+            shown += &format!("[{section}]\n");
+            for name in keys::in_section(section) {
+                shown += &format!(
+                    "{name} = {}\n",
+                    keys::find(&format!("{section}.{name}")).unwrap().show(&first)
+                );
+            }
+        }
+        assert_eq!(load_file(&shown).unwrap().settings, first);
+    }
+
+    #[test]
+    fn flags_beat_variables_beat_the_file() {
+        let mut flags = Flags::default();
+        flags.set("--root", "storage.root", "/flag");
+        let file = "[storage]\nroot = \"/file\"\numask = \"077\"\n[server]\nidle_timeout = 7\n";
+        let variables = [
+            ("LONGSHORE__STORAGE__ROOT", "/variable"),
+            ("LONGSHORE__SERVER__IDLE_TIMEOUT", "8"),
+            ("LONGSHORE__SERVER__LISTEN", "127.0.0.1:2121, [::1]:2121"),
+            ("LONGSHORE__STORAGE__FSYNC", "true"),
+            ("LONGSHORE_PORT", "tcp://10.0.0.1:21"),
+        ];
+        let loaded = load_all(file, &variables, &flags).unwrap();
+        let settings = &loaded.settings;
+        assert_eq!(settings.storage.root, Path::new("/flag"));
+        assert_eq!(settings.server.idle_timeout, Duration::from_secs(8));
+        assert_eq!(settings.storage.umask, 0o077);
+        assert!(settings.storage.fsync);
+        assert_eq!(settings.server.listen.len(), 2);
+        assert_eq!(loaded.origin("storage.root"), "--root");
+        assert_eq!(loaded.origin("server.idle_timeout"), "LONGSHORE__SERVER__IDLE_TIMEOUT");
+        assert!(loaded.origin("storage.umask").ends_with(":3"));
+    }
+
+    #[test]
+    fn networks_survive_the_merge_and_a_variable_replaces_them() {
+        let file =
+            "[server.passive_address]\n\"192.168.0.0/16\" = \"192.168.1.5\"\n\"2001:db8::/32\" = \"ftp.example.org\"\n";
+        let loaded = load_file(file).unwrap();
+        let PassiveAddress::ByClient(networks) = loaded.settings.server.passive_address.clone() else {
+            panic!("{:?}", loaded.settings.server.passive_address);
+        };
+        let networks: Vec<_> = networks.iter().map(|(net, _)| net.to_string()).collect();
+        assert_eq!(networks, ["192.168.0.0/16", "2001:db8::/32"]);
+        assert!(loaded.origin("server.passive_address").ends_with(":1"));
+
+        let variable = [("LONGSHORE__SERVER__PASSIVE_ADDRESS", "ftp.example.org")];
+        let replaced = load_all(file, &variable, &Flags::default()).unwrap();
+        let name = Advertised::Name("ftp.example.org".to_owned());
+        assert_eq!(replaced.settings.server.passive_address, PassiveAddress::One(name));
+    }
+
+    #[test]
+    fn port_flag_changes_the_port_of_every_listener() {
+        let mut flags = Flags::default();
+        flags.set_port(2121);
+        let defaults = load(None, NOTHING, &flags).unwrap();
+        let listeners: Vec<_> = defaults
+            .settings
+            .server
+            .listen
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(listeners, ["0.0.0.0:2121", "[::]:2121"]);
+        assert_eq!(defaults.origin("server.listen"), "--port");
+
+        let file = "server.listen = [\"127.0.0.1:1\", \"127.0.0.1:2\"]";
+        assert_eq!(load_all(file, &[], &flags).unwrap().settings.server.listen.len(), 1);
+    }
+
+    #[test]
+    fn each_fault_says_where_what_and_what_is_allowed() {
+        for (file, expected) in [
+            (
+                "[server]\nlisten = \"21\"",
+                r#"f.toml:2: server.listen = "21" is not allowed; write a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
+            ),
+            (
+                "[server]\nlisten = [\n  \"0.0.0.0:21\",\n  \"::1\",\n]",
+                r#"f.toml:4: server.listen = "::1" is not allowed (the port is missing); write a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
+            ),
+            (
+                "[server]\npassive_ports = \"600-500\"",
+                r#"f.toml:2: server.passive_ports = "600-500" is not allowed (the first port is above the last); write a range of ports from 1024 to 65535, such as "49152-65535""#,
+            ),
+            (
+                "[server]\nlisten_on = 1",
+                r#"f.toml:2: there is no "listen_on" in [server] (did you mean listen?); write one of listen, greeting, passive_ports, passive_address, passive_peer, epsv, active, idle_timeout, login_timeout, data_timeout, shutdown_grace"#,
+            ),
+            (
+                "\n[sever]\n",
+                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, transfer, log"#,
+            ),
+            (
+                "log = 3",
+                "f.toml:1: log is a section; write [log] and its keys below it",
+            ),
+            (
+                "[storage]\numask = 18",
+                r#"f.toml:2: storage.umask = 18 is not allowed; write octal digits in quotes, from "000" to "777", such as "022""#,
+            ),
+            (
+                "[server]\nidle_timeout = 0",
+                "f.toml:2: server.idle_timeout = 0 is not allowed; write whole seconds, from 1 to 86400",
+            ),
+            (
+                "[server]\nepsv = true",
+                r#"f.toml:2: server.epsv = true is not allowed; write "on" or "ipv6-only""#,
+            ),
+            (
+                "[accounts]\nanonymous = \"off\"",
+                r#"f.toml:2: accounts.anonymous = "off" without an accounts file lets nobody in; set accounts.file too"#,
+            ),
+            (
+                "[storage]\nfsync = yes",
+                "f.toml:2: this is not TOML: string values must be quoted, expected literal string; correct this line",
+            ),
+        ] {
+            assert_eq!(load_file(file).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn all_faults_of_all_layers_come_together() {
+        let mut flags = Flags::default();
+        flags.set("--listen", "server.listen", "localhost");
+        let variables = [
+            ("LONGSHORE__LOG__LEVEL", "loud"),
+            ("LONGSHORE__LOG__COLOR", "red"),
+            ("LONGSHORE__SERVER", "x"),
+            ("LONGSHORE__", "x"),
+        ];
+        let file = "[log]\nlevel = \"quiet\"\nformat = \"xml\"\n[transfer]\nmode = 1\n";
+        let faults = load_all(file, &variables, &flags).unwrap_err();
+        let origins: Vec<_> = faults.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        let expected = [
+            "f.toml:5",
+            "LONGSHORE__LOG__COLOR",
+            "LONGSHORE__SERVER",
+            "LONGSHORE__",
+            "f.toml:2",
+            "f.toml:3",
+            "LONGSHORE__LOG__LEVEL",
+            "--listen",
+        ];
+        assert_eq!(origins, expected, "{faults}");
+    }
+
+    #[test]
+    fn missing_file_is_a_fault() {
+        let faults = load(Some(Path::new("/no/such.toml")), NOTHING, &Flags::default()).unwrap_err();
+        let expected = "/no/such.toml: there is no such file; give --config the path of a settings file";
+        assert_eq!(faults.to_string(), expected);
+    }
+}

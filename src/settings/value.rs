@@ -1,0 +1,209 @@
+//! From a value as written to a value as used, or what is wrong with it.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::{Value, ValueKind};
+
+/// A value, or part of one, that is not allowed.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Bad {
+    /// Where it was written.
+    pub origin: String,
+    /// The value as one would write it in TOML.
+    pub found: String,
+    /// What exactly is wrong, where "not allowed" does not say it.
+    pub why: Option<String>,
+}
+
+impl Bad {
+    /// `value` is of the wrong kind or not one of the choices.
+    pub fn not_allowed(value: &Value) -> Vec<Self> {
+        let origin = value.origin().unwrap_or_default().to_owned();
+        let found = show(value);
+        let why = None;
+        vec![Self { origin, found, why }]
+    }
+
+    /// `value` is not allowed, and this is why.
+    pub fn because(value: &Value, why: impl Into<String>) -> Vec<Self> {
+        let mut bad = Self::not_allowed(value);
+        bad[0].why = Some(why.into());
+        bad
+    }
+}
+
+/// A value as used, or everything that is wrong with it.
+pub(crate) type Parsed<T> = Result<T, Vec<Bad>>;
+
+/// The names of an enum's values.
+pub(crate) type Choices<T> = [(&'static str, T)];
+
+/// A string as TOML writes it, on one line.
+pub(crate) fn quoted(text: &str) -> String {
+    let escaped = text.chars().map(|char| match char {
+        '"' | '\\' => format!("\\{char}"),
+        '\n' => "\\n".to_owned(),
+        _ if char.is_control() => format!("\\u{:04X}", u32::from(char)),
+        _ => char.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+/// A value as TOML writes it.
+fn show(value: &Value) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match &value.kind {
+        ValueKind::String(text) => quoted(text),
+        ValueKind::Array(items) => format!("[{}]", list(items.iter().map(show).collect())),
+        ValueKind::Table(table) => {
+            let entry = |(key, value): (&String, &Value)| format!("{} = {}", quoted(key), show(value));
+            format!("{{ {} }}", list(table.iter().map(entry).collect()))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Any string.
+pub(crate) fn text(value: &Value) -> Parsed<&str> {
+    match &value.kind {
+        ValueKind::String(text) => Ok(text),
+        _ => Err(Bad::not_allowed(value)),
+    }
+}
+
+/// One line of text for the client's eyes.
+pub(crate) fn line(value: &Value) -> Parsed<String> {
+    let line = text(value)?;
+    if line.chars().any(char::is_control) {
+        return Err(Bad::because(value, "it has control characters"));
+    }
+    if line.is_empty() || line.len() > 500 {
+        return Err(Bad::because(value, "its length must be from 1 to 500 bytes"));
+    }
+    Ok(line.to_owned())
+}
+
+/// A path.
+pub(crate) fn path(value: &Value) -> Parsed<PathBuf> {
+    match text(value)? {
+        "" => Err(Bad::because(value, "it is empty")),
+        path if path.contains('\0') => Err(Bad::because(value, "no path may have a NUL")),
+        path => Ok(path.into()),
+    }
+}
+
+/// A path, or `none` where there shall be no file.
+pub(crate) fn path_unless(none: &str, value: &Value) -> Parsed<Option<PathBuf>> {
+    if text(value)? == none {
+        Ok(None)
+    } else {
+        path(value).map(Some)
+    }
+}
+
+/// One of a few names.
+pub(crate) fn choice<T: Copy>(value: &Value, choices: &Choices<T>) -> Parsed<T> {
+    let name = text(value)?;
+    let chosen = choices.iter().find(|(choice, _)| *choice == name);
+    chosen.map(|(_, chosen)| *chosen).ok_or_else(|| Bad::not_allowed(value))
+}
+
+/// The name of a choice, quoted.
+pub(crate) fn choice_name<T: PartialEq>(chosen: &T, choices: &Choices<T>) -> String {
+    let name = choices.iter().find(|(_, choice)| choice == chosen);
+    quoted(name.map_or("", |(name, _)| name))
+}
+
+/// On or off, as a word or as a boolean; variables can only be words.
+pub(crate) fn switch(value: &Value) -> Parsed<bool> {
+    match value.kind {
+        ValueKind::Boolean(on) => Ok(on),
+        _ => choice(value, &[("on", true), ("off", false), ("true", true), ("false", false)]),
+    }
+}
+
+/// Whole seconds.
+pub(crate) fn seconds(value: &Value, bounds: RangeInclusive<u64>) -> Parsed<Duration> {
+    let number = match &value.kind {
+        ValueKind::I64(number) => u64::try_from(*number).ok(),
+        ValueKind::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let number = number.filter(|number| bounds.contains(number));
+    number.map(Duration::from_secs).ok_or_else(|| Bad::not_allowed(value))
+}
+
+/// Permission bits in octal. They are written as a string, because TOML has no number `022`.
+pub(crate) fn umask(value: &Value) -> Parsed<u32> {
+    let digits = text(value)?.trim();
+    let octal = !digits.is_empty() && digits.len() <= 4 && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    let mask = u32::from_str_radix(digits, 8)
+        .ok()
+        .filter(|mask| octal && *mask <= 0o777);
+    mask.ok_or_else(|| Bad::not_allowed(value))
+}
+
+/// A range of ports, or one port.
+pub(crate) fn passive_ports(value: &Value) -> Parsed<RangeInclusive<u16>> {
+    let range = text(value)?;
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (Ok(first), Ok(last)) = (first.trim().parse(), last.trim().parse()) else {
+        return Err(Bad::not_allowed(value));
+    };
+    if first > last {
+        return Err(Bad::because(value, "the first port is above the last"));
+    }
+    if first < 1024 {
+        return Err(Bad::because(
+            value,
+            "ports below 1024 belong to the system's own services",
+        ));
+    }
+    Ok(first..=last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Value {
+        Value::new(Some(&"VARIABLE".to_owned()), text)
+    }
+
+    #[test]
+    fn umask_is_octal_and_at_most_777() {
+        for (written, mask) in [
+            ("022", Some(0o022)),
+            ("0", Some(0)),
+            ("0777", Some(0o777)),
+            ("1000", None),
+        ] {
+            assert_eq!(umask(&value(written)).ok(), mask, "{written}");
+        }
+        for written in ["", "8", "0o22", "+22", "-1", "00022", "22 2"] {
+            assert!(umask(&value(written)).is_err(), "{written}");
+        }
+        assert!(umask(&Value::new(None, 22)).is_err(), "a number is decimal in TOML");
+    }
+
+    #[test]
+    fn passive_ports_are_an_ordered_range_above_the_system_ports() {
+        for (written, range) in [
+            ("49152-65535", Some(49152..=65535)),
+            (" 50000 - 50099 ", Some(50000..=50099)),
+            ("50000", Some(50000..=50000)),
+            ("1024-1024", Some(1024..=1024)),
+            ("0-65535", None),
+            ("1023-2000", None),
+            ("50100-50000", None),
+            ("50000-65536", None),
+            ("50000-", None),
+            ("", None),
+            ("a-b", None),
+        ] {
+            assert_eq!(passive_ports(&value(written)).ok(), range, "{written}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Which names a listing is about: a directory's, or those that a pattern matches.
+
+use std::ffi::{CStr, CString};
+
+use super::fault::{Fault, FaultKind};
+use super::glob::Pattern;
+use super::home::{Home, for_each_name, stat_name};
+use super::path::{Printable, VirtualPath};
+use super::rights::Action;
+
+/// How many names one request may make the server look at. Each takes some 50 bytes until the listing is sent.
+const MAX_NAMES: usize = 1_000_000;
+
+/// Names in one directory, and how a listing shows them.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub directory: VirtualPath,
+    pub names: Vec<CString>,
+    pub label: Label,
+    /// Whether the directory itself and the one above are shown too.
+    pub with_itself: bool,
+}
+
+/// How the names of a group are shown.
+#[derive(Debug)]
+pub(super) enum Label {
+    /// Behind this prefix.
+    Prefix(Vec<u8>),
+    /// As this text, which is what the client wrote.
+    Exactly(Vec<u8>),
+}
+
+impl Group {
+    pub fn new(directory: VirtualPath, prefix: Vec<u8>, names: Vec<CString>) -> Self {
+        Self {
+            directory,
+            names,
+            label: Label::Prefix(prefix),
+            with_itself: false,
+        }
+    }
+
+    /// The one thing at `path`, shown as the client wrote it.
+    pub fn single(path: &VirtualPath, shown: Vec<u8>) -> Self {
+        // A component of a resolved path has no NUL, and the root's own name is ".".
+        let name = CString::new(path.name()).ok().filter(|name| !name.is_empty());
+        let names = vec![name.unwrap_or_else(|| c".".to_owned())];
+        Self {
+            directory: path.parent(),
+            names,
+            label: Label::Exactly(shown),
+            with_itself: false,
+        }
+    }
+}
+
+/// What is left of [`MAX_NAMES`].
+pub(super) struct Budget(usize);
+
+impl Budget {
+    pub fn new() -> Self {
+        Self(MAX_NAMES)
+    }
+
+    /// The sorted names in `directory` that `keep` wants.
+    pub fn names(
+        &mut self,
+        home: &Home,
+        directory: &VirtualPath,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<CString>, Fault> {
+        let mut names = Vec::new();
+        let mut each = |name: &CStr| {
+            if self.0 > 0 && keep(name.to_bytes()) {
+                names.push(name.to_owned());
+            }
+            self.0 = self.0.saturating_sub(1);
+            self.0 > 0
+        };
+        home.open_dir(directory)
+            .and_then(|handle| for_each_name(handle, &mut each))
+            .map_err(|error| Fault::from_io(Action::List, directory, &error))?;
+        if self.0 == 0 {
+            let sentence = format!("This listing would look at {MAX_NAMES} names or more; list a smaller directory.");
+            return Err(Fault::new(FaultKind::Local, sentence));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+/// A directory that the pattern's components so far have led to.
+struct Found {
+    path: VirtualPath,
+    /// How the client would write it, up to and with the last '/'.
+    prefix: Vec<u8>,
+}
+
+impl Found {
+    fn step(&self, path: VirtualPath, name: &[u8]) -> Found {
+        Found {
+            path,
+            prefix: [&self.prefix, name, b"/"].concat(),
+        }
+    }
+}
+
+/// The names that `pattern` matches from `cwd` on, wildcards in any component, with the prefix that the client wrote.
+pub(super) fn expand(home: &Home, cwd: &VirtualPath, pattern: &[u8]) -> Result<Vec<Group>, Fault> {
+    let mut budget = Budget::new();
+    let mut found = match pattern.starts_with(b"/") {
+        true => vec![Found {
+            path: VirtualPath::root(),
+            prefix: b"/".to_vec(),
+        }],
+        false => vec![Found {
+            path: cwd.clone(),
+            prefix: Vec::new(),
+        }],
+    };
+    let mut components: Vec<&[u8]> = pattern
+        .split(|&byte| byte == b'/')
+        .filter(|part| !part.is_empty())
+        .collect();
+    let last = components.pop().unwrap_or(b".");
+    for component in components {
+        let mut deeper = Vec::new();
+        for directory in &found {
+            deeper.extend(enter_matches(home, directory, component, &mut budget)?);
+        }
+        found = deeper;
+    }
+    let mut groups = Vec::new();
+    for directory in found {
+        let names = matching_names(home, &directory.path, last, &mut budget)?;
+        if !names.is_empty() {
+            groups.push(Group::new(directory.path, directory.prefix, names));
+        }
+    }
+    match groups.is_empty() {
+        true => {
+            let sentence = format!("No file or directory matches {}.", Printable(pattern));
+            Err(Fault::new(FaultKind::NotFound, sentence))
+        }
+        false => Ok(groups),
+    }
+}
+
+fn enter_matches(home: &Home, from: &Found, component: &[u8], budget: &mut Budget) -> Result<Vec<Found>, Fault> {
+    match component {
+        b"." => Ok(vec![from.step(from.path.clone(), component)]),
+        b".." => Ok(vec![from.step(from.path.parent(), component)]),
+        _ => {
+            let names = matching_names(home, &from.path, component, budget)?;
+            Ok(names
+                .iter()
+                .map(|name| from.step(from.path.child(name.to_bytes()), name.to_bytes()))
+                .collect())
+        }
+    }
+}
+
+/// The names in `directory` that one component of a pattern matches. Where nothing can be looked up, nothing matches.
+fn matching_names(
+    home: &Home,
+    directory: &VirtualPath,
+    component: &[u8],
+    budget: &mut Budget,
+) -> Result<Vec<CString>, Fault> {
+    let pattern = Pattern::new(component);
+    let Some(literal) = pattern.literal() else {
+        return match budget.names(home, directory, |name| pattern.matches(name)) {
+            Err(fault) if fault.kind != FaultKind::Local => Ok(Vec::new()),
+            names => names,
+        };
+    };
+    // `resolve` refuses what no client may name.
+    let name = directory
+        .resolve(&literal)
+        .ok()
+        .and_then(|_| CString::new(literal).ok());
+    let exists = |name: &CString| {
+        home.open_dir(directory)
+            .is_ok_and(|handle| stat_name(handle, name).is_ok())
+    };
+    Ok(name.filter(exists).into_iter().collect())
+}

@@ -1,0 +1,156 @@
+//! An account's home directory and the two ways into it.
+//!
+//! cap-std resolves whole paths and lets none of them out of the home: absolute symbolic links are refused even where
+//! they point back inside, because their meaning depends on what the kernel calls the root. What a single name needs
+//! then goes straight to the kernel, relative to the directory's handle and without following a link, so that it
+//! cannot escape either and costs one system call.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, statat};
+
+use super::broken::BrokenReplacements;
+use super::path::{RESERVED_PREFIX, VirtualPath};
+
+/// One account's home directory, opened once and shared by its sessions.
+#[derive(Debug)]
+pub struct Home {
+    dir: Dir,
+    path: PathBuf,
+    broken: Arc<BrokenReplacements>,
+}
+
+impl Home {
+    /// Opens the directory at `path`. All homes of a server share one `broken`, since two accounts may share a file.
+    pub fn open(path: &Path, broken: Arc<BrokenReplacements>) -> io::Result<Home> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+        Ok(Home {
+            dir,
+            path: path.to_owned(),
+            broken,
+        })
+    }
+
+    /// Where the home is on the server.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(super) fn broken(&self) -> &Arc<BrokenReplacements> {
+        &self.broken
+    }
+
+    /// A handle of the directory `path` to look names up in. It cannot be read or synced; see [`readable`].
+    pub(super) fn open_dir(&self, path: &VirtualPath) -> io::Result<OwnedFd> {
+        Ok(self.dir.open_dir(path.relative())?.into_std_file().into())
+    }
+
+    /// Opens what `path` leads to, symbolic links followed inside the home.
+    pub(super) fn open_file(&self, path: &VirtualPath, flags: OFlags) -> io::Result<File> {
+        let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+        let options = OpenOptions::new().read(true).custom_flags(flags).clone();
+        Ok(self.dir.open_with(path.relative(), &options)?.into_std())
+    }
+
+    /// What `path` leads to, symbolic links followed inside the home.
+    pub(super) fn stat(&self, path: &VirtualPath) -> io::Result<Stat> {
+        Ok(fstat(self.open_file(path, OFlags::PATH)?)?)
+    }
+
+    /// What `path` is itself.
+    pub(super) fn stat_link(&self, path: &VirtualPath) -> io::Result<Stat> {
+        Ok(self.seat(path)?.stat()?)
+    }
+
+    /// The seat of `path` itself: a symbolic link at its end is not followed.
+    pub(super) fn seat(&self, path: &VirtualPath) -> io::Result<Seat> {
+        let name = if path.is_root() { b"." } else { path.name() };
+        Ok(Seat {
+            directory: self.open_dir(&path.parent())?,
+            name: CString::new(name)?,
+        })
+    }
+
+    /// The seat of what `path` leads to. What is not there is found in its directory too.
+    pub(super) fn seat_of_target(&self, path: &VirtualPath) -> io::Result<Seat> {
+        let seat = self.seat(path)?;
+        match seat.stat() {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_symlink() => {
+                let target = self.dir.canonicalize(path.relative())?;
+                self.seat(&VirtualPath::from_relative(&target))
+            }
+            _ => Ok(seat),
+        }
+    }
+}
+
+/// A name in an open directory.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub directory: OwnedFd,
+    pub name: CString,
+}
+
+impl Seat {
+    /// What the name stands for, a symbolic link for itself.
+    pub fn stat(&self) -> rustix::io::Result<Stat> {
+        stat_name(&self.directory, &self.name)
+    }
+
+    /// Opens the name, but no symbolic link and nothing that could make the server wait.
+    pub fn open(&self, flags: OFlags, mode: Mode) -> rustix::io::Result<File> {
+        open_name(&self.directory, &self.name, flags, mode)
+    }
+}
+
+/// Opens `name` in `directory`, but no symbolic link and nothing that could make the server wait.
+pub(super) fn open_name(directory: impl AsFd, name: &CStr, flags: OFlags, mode: Mode) -> rustix::io::Result<File> {
+    let safe = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(openat(directory, name, flags | safe, mode)?.into())
+}
+
+/// What `name` in `directory` is, a symbolic link for itself.
+pub(super) fn stat_name(directory: impl AsFd, name: &CStr) -> rustix::io::Result<Stat> {
+    statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// A handle of the same directory that can be read and synced.
+pub(super) fn readable(directory: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    openat(
+        directory,
+        c".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+/// Calls `each` with the names in `directory` that clients may see, in the directory's order, until it returns false.
+pub(super) fn for_each_name(directory: impl AsFd, mut each: impl FnMut(&CStr) -> bool) -> io::Result<()> {
+    for entry in rustix::fs::Dir::new(readable(directory)?)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let hidden = matches!(name.to_bytes(), b"." | b"..") || name.to_bytes().starts_with(RESERVED_PREFIX);
+        if !hidden && !each(name) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The text of the symbolic link `name` in `directory`, empty when it cannot be read.
+pub(super) fn link_text(directory: impl AsFd, name: &CStr) -> Vec<u8> {
+    rustix::fs::readlinkat(directory, name, Vec::new())
+        .map(CString::into_bytes)
+        .unwrap_or_default()
+}

@@ -1,0 +1,115 @@
+//! What a server that was killed left behind.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, unlinkat};
+
+use super::home::{open_name, readable, stat_name};
+use super::path::RESERVED_PREFIX;
+
+/// Removes the temporary files of uploads that ended with their server, anywhere below `root`, and returns how many.
+///
+/// It follows no symbolic link and leaves alone what is locked: the uploads of a server that runs. Directories that
+/// cannot be read are passed over. It looks at every directory, so on a large tree it takes its time.
+pub fn clear_leftovers(root: &Path) -> io::Result<usize> {
+    let root = Dir::open_ambient_dir(root, ambient_authority())?;
+    let mut removed = 0;
+    // Paths and not handles: a wide tree would need too many of those.
+    let mut pending = vec![PathBuf::from(".")];
+    while let Some(path) = pending.pop() {
+        if let Ok(directory) = root.open_dir(&path) {
+            let found = survey(&directory).unwrap_or_default();
+            removed += found.leftovers.iter().filter(|name| remove(&directory, name)).count();
+            pending.extend(
+                found
+                    .directories
+                    .iter()
+                    .map(|name| path.join(OsStr::from_bytes(name.to_bytes()))),
+            );
+        }
+    }
+    Ok(removed)
+}
+
+#[derive(Default)]
+struct Found {
+    leftovers: Vec<CString>,
+    directories: Vec<CString>,
+}
+
+fn survey(directory: &Dir) -> io::Result<Found> {
+    let mut found = Found::default();
+    for entry in rustix::fs::Dir::new(readable(directory)?)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_bytes().starts_with(RESERVED_PREFIX) {
+            found.leftovers.push(name.to_owned());
+        } else if name != c"." && name != c".." && is_directory(directory, name, entry.file_type()) {
+            found.directories.push(name.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// Some file systems leave the type out of their entries.
+fn is_directory(directory: impl AsFd, name: &CStr, file_type: FileType) -> bool {
+    match file_type {
+        FileType::Unknown => {
+            stat_name(directory, name).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir())
+        }
+        known => known.is_dir(),
+    }
+}
+
+/// Removes `name` unless a running upload holds its lock.
+fn remove(directory: &Dir, name: &CStr) -> bool {
+    let is_file = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode).is_file();
+    if !stat_name(directory, name).is_ok_and(is_file) {
+        return false;
+    }
+    // Kept open, and so locked, until the name is gone.
+    open_name(directory, name, OFlags::WRONLY, Mode::empty()).is_ok_and(|file| {
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .and_then(|()| unlinkat(directory, name, AtFlags::empty()))
+            .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn leftovers_go_and_locked_and_foreign_ones_stay() {
+        let base = tempfile::tempdir().unwrap();
+        let (root, outside) = (base.path().join("root"), base.path().join("outside"));
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        let leftover = |directory: &Path, name: &str| {
+            let path = directory.join(format!(".longshore-upload-{name}"));
+            fs::write(&path, "x").unwrap();
+            path
+        };
+        let gone = [leftover(&root, "1"), leftover(&root.join("a/b"), "2")];
+        let running = leftover(&root.join("a"), "3");
+        let foreign = leftover(&outside, "4");
+        symlink(&outside, root.join("out")).unwrap();
+        symlink(foreign.as_path(), root.join(".longshore-upload-5")).unwrap();
+        fs::write(root.join("kept"), "x").unwrap();
+        let lock = fs::File::open(&running).unwrap();
+        flock(&lock, FlockOperation::LockExclusive).unwrap();
+
+        assert_eq!(clear_leftovers(&root).unwrap(), 2);
+        assert!(gone.iter().all(|path| !path.exists()));
+        assert!(running.exists() && foreign.exists() && root.join("kept").exists());
+    }
+}

@@ -1,0 +1,330 @@
+//! LIST, NLST, MLSD and STAT: which lines, and how they are written.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::SystemTime;
+use std::vec;
+
+use super::Storage;
+use super::expand::{Budget, Group, Label, expand};
+use super::facts::{Facts, Kind, push_name};
+use super::fault::{Fault, FaultKind};
+use super::glob::is_pattern;
+use super::home::{Home, link_text, stat_name};
+use super::long::push_long_line;
+use super::machine::{FactSet, Place, push_machine_line};
+use super::path::VirtualPath;
+use super::rights::{Action, Rights};
+
+/// About how much text one call of [`Listing::next_chunk`] makes.
+const CHUNK: usize = 64 * 1024;
+
+/// What a client wants listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListRequest {
+    /// `-a`: hidden names too, and in a long listing "." and "..".
+    pub all: bool,
+    /// `-A`: hidden names too.
+    pub almost_all: bool,
+    /// `-t`: the newest first.
+    pub by_time: bool,
+    /// `-S`: the largest first.
+    pub by_size: bool,
+    /// `-r`: the other way round.
+    pub reverse: bool,
+    /// `-d`: a directory itself in place of its entries.
+    pub directory_itself: bool,
+    /// Neither options nor patterns: a directory's entries, all of them.
+    pub exact: bool,
+    /// A path or a pattern, blanks included. Empty for the working directory.
+    pub argument: Vec<u8>,
+}
+
+impl ListRequest {
+    /// The argument of LIST, NLST or STAT: options as of `ls`, then the rest is one path. Options that say nothing here
+    /// are passed over, as `ls`-like servers do; after `--` even a path may begin with '-'.
+    pub fn parse(argument: &[u8]) -> Self {
+        let mut request = Self::default();
+        let mut rest = argument;
+        while let [b'-', option, ..] = rest {
+            if option.is_ascii_whitespace() {
+                break;
+            }
+            let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
+            let (word, after) = rest.split_at(end);
+            if word == b"--" {
+                rest = after.strip_prefix(b" ").unwrap_or(after);
+                break;
+            }
+            word[1..].iter().for_each(|&letter| request.set(letter));
+            rest = after.trim_ascii_start();
+        }
+        request.argument = rest.to_vec();
+        request
+    }
+
+    /// The argument of MLSD: a directory and nothing else.
+    pub fn exact(argument: &[u8]) -> Self {
+        Self {
+            exact: true,
+            argument: argument.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    fn set(&mut self, letter: u8) {
+        match letter {
+            b'a' => self.all = true,
+            b'A' => self.almost_all = true,
+            b't' => self.by_time = true,
+            b'S' => self.by_size = true,
+            b'r' => self.reverse = true,
+            b'd' => self.directory_itself = true,
+            _ => {}
+        }
+    }
+
+    fn shows(&self, name: &[u8]) -> bool {
+        self.exact || self.all || self.almost_all || !name.starts_with(b".")
+    }
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// As `ls -l` does (LIST, STAT).
+    Long,
+    /// Names alone (NLST).
+    Names,
+    /// Facts and a name (MLSD).
+    Machine(FactSet),
+}
+
+/// Names that were found and sorted. Their lines are made piece by piece, so that only the names take memory.
+#[derive(Debug)]
+pub struct Listing {
+    writer: Writer,
+    groups: vec::IntoIter<Group>,
+    current: Option<Current>,
+}
+
+/// The group whose lines are being written.
+#[derive(Debug)]
+struct Current {
+    path: VirtualPath,
+    /// Open where the style needs facts.
+    handle: Option<OwnedFd>,
+    names: vec::IntoIter<CString>,
+    label: Label,
+}
+
+/// What a line depends on besides its name.
+#[derive(Debug)]
+struct Writer {
+    home: Arc<Home>,
+    rights: Rights,
+    style: Style,
+}
+
+impl Storage {
+    /// Finds what `request` means from the working directory `cwd` on.
+    ///
+    /// A file of the literal name comes before any pattern. A directory's entries are listed; of what a pattern matches
+    /// even directories are only named. Symbolic links to directories count as directories.
+    pub fn list(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Listing, Fault> {
+        self.permit(Action::List, cwd)?;
+        let mut groups = self.literal(cwd, request, style).or_else(|fault| {
+            let globs = !request.exact && is_pattern(&request.argument) && fault.kind != FaultKind::Local;
+            if globs {
+                expand(&self.home, cwd, &request.argument)
+            } else {
+                Err(fault)
+            }
+        })?;
+        for group in &mut groups {
+            sort(&self.home, group, request);
+        }
+        if request.reverse {
+            groups.reverse();
+        }
+        let writer = Writer {
+            home: Arc::clone(&self.home),
+            rights: self.rights,
+            style,
+        };
+        Ok(Listing {
+            writer,
+            groups: groups.into_iter(),
+            current: None,
+        })
+    }
+
+    /// What is there under the name that the client wrote.
+    fn literal(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Vec<Group>, Fault> {
+        let path = cwd.resolve(&request.argument)?;
+        let fault = |error| Fault::from_io(Action::List, &path, &error);
+        // What a link leads to, or the broken link.
+        let facts = self
+            .home
+            .stat(&path)
+            .or_else(|_| self.home.stat_link(&path))
+            .map_err(fault)?;
+        let is_directory = Facts::from(&facts).kind == Kind::Directory;
+        if request.exact && !is_directory {
+            return Err(Fault::new(
+                FaultKind::NotADirectory,
+                format!("{path} is not a directory."),
+            ));
+        }
+        if !is_directory || request.directory_itself {
+            let shown = if request.argument.is_empty() {
+                b"."
+            } else {
+                request.argument.as_slice()
+            };
+            return Ok(vec![Group::single(&path, shown.to_vec())]);
+        }
+        let prefix = if style == Style::Names {
+            prefix(&request.argument)
+        } else {
+            Vec::new()
+        };
+        let names = Budget::new().names(&self.home, &path, |name| request.shows(name))?;
+        let with_itself = match style {
+            // cdir and pdir, as ProFTPD and Pure-FTPd send them (RFC 3659, section 7.5.1).
+            Style::Machine(_) => true,
+            Style::Long => request.all,
+            // A client that fetches by these names would not know what to do with them.
+            Style::Names => false,
+        };
+        Ok(vec![Group {
+            with_itself,
+            ..Group::new(path, prefix, names)
+        }])
+    }
+}
+
+/// What stands before the names of a listed directory, as vsftpd and ProFTPD have it: nothing for the working directory.
+fn prefix(argument: &[u8]) -> Vec<u8> {
+    match argument {
+        b"" | b"." => Vec::new(),
+        [.., b'/'] => argument.to_vec(),
+        _ => [argument, b"/"].concat(),
+    }
+}
+
+/// Names come sorted by their bytes; other orders need facts. Equal ones stay in the order of their names.
+fn sort(home: &Home, group: &mut Group, request: &ListRequest) {
+    if let (true, Ok(directory)) = (request.by_time || request.by_size, home.open_dir(&group.directory)) {
+        group.names.sort_by_cached_key(|name| {
+            let facts = stat_name(&directory, name).ok().map(|stat| Facts::from(&stat));
+            Reverse(facts.map(|facts| match request.by_size {
+                true => (Some(facts.size), None),
+                false => (None, Some(facts.modified)),
+            }))
+        });
+    }
+    if request.reverse {
+        group.names.reverse();
+    }
+}
+
+impl Listing {
+    /// Appends the next lines, about 64 KiB of them, each with its CRLF. False means that there were none left.
+    ///
+    /// What has vanished since its name was read is left out.
+    pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let now = SystemTime::now();
+        while out.len() - start < CHUNK {
+            match &mut self.current {
+                Some(current) => match current.names.next() {
+                    Some(name) => self.writer.entry(out, current, &name, now),
+                    None => self.current = None,
+                },
+                None => match self.groups.next() {
+                    Some(group) => self.current = self.writer.open(out, group, now),
+                    None => break,
+                },
+            }
+        }
+        out.len() > start
+    }
+}
+
+impl Writer {
+    /// Begins a group. `None` if its directory has vanished.
+    fn open(&self, out: &mut Vec<u8>, group: Group, now: SystemTime) -> Option<Current> {
+        let handle = match self.style {
+            Style::Names => None,
+            _ => Some(self.home.open_dir(&group.directory).ok()?),
+        };
+        let path = group.directory;
+        if group.with_itself {
+            self.around(out, &path, Place::Listed, b".", now);
+            // What is above the home is nobody's business; `ls -a` in the root directory shows the root twice, too.
+            if !path.is_root() || self.style == Style::Long {
+                self.around(out, &path.parent(), Place::Above, b"..", now);
+            }
+        }
+        Some(Current {
+            path,
+            handle,
+            names: group.names.into_iter(),
+            label: group.label,
+        })
+    }
+
+    fn around(&self, out: &mut Vec<u8>, path: &VirtualPath, place: Place, name: &[u8], now: SystemTime) {
+        if let Ok(stat) = self.home.stat(path) {
+            self.line(out, &Facts::from(&stat), place, name, None, now);
+        }
+    }
+
+    fn entry(&self, out: &mut Vec<u8>, current: &Current, name: &CStr, now: SystemTime) {
+        let shown = match &current.label {
+            Label::Prefix(prefix) if prefix.is_empty() => Cow::Borrowed(name.to_bytes()),
+            Label::Prefix(prefix) => Cow::Owned([prefix, name.to_bytes()].concat()),
+            Label::Exactly(text) => Cow::Borrowed(text.as_slice()),
+        };
+        let Some(handle) = &current.handle else {
+            push_name(out, &shown);
+            out.extend_from_slice(b"\r\n");
+            return;
+        };
+        let Ok(stat) = stat_name(handle, name) else { return };
+        let mut facts = Facts::from(&stat);
+        let mut target = None;
+        if facts.kind == Kind::Link {
+            match self.style {
+                Style::Machine(_) => {
+                    // Clients of MLSD fetch what is a file and enter what is a directory, so they are told where the
+                    // link leads. A link that leads nowhere or out of the home stays a link.
+                    let followed = self.home.stat(&current.path.child(name.to_bytes()));
+                    facts = followed.map_or(facts, |stat| Facts::from(&stat));
+                }
+                _ => target = Some(link_text(handle, name)),
+            }
+        }
+        self.line(out, &facts, Place::Entry, &shown, target.as_deref(), now);
+    }
+
+    fn line(
+        &self,
+        out: &mut Vec<u8>,
+        facts: &Facts,
+        place: Place,
+        name: &[u8],
+        target: Option<&[u8]>,
+        now: SystemTime,
+    ) {
+        match &self.style {
+            Style::Machine(set) => push_machine_line(out, facts, place, self.rights, set, name),
+            _ => push_long_line(out, facts, now, name, target),
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,393 @@
+//! Uploads that never leave a damaged file behind.
+//!
+//! A new name is written in place: when the upload breaks, what arrived stays, and REST or APPE resume it. What would
+//! replace bytes of an existing file is written to a temporary file beside it and takes its name only when complete.
+//! One upload to a name at a time: `flock` on the file says so to our own sessions and to other servers alike.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fsync, renameat, unlinkat};
+use rustix::io::Errno;
+
+use super::Storage;
+use super::broken::{BrokenReplacements, OldFile};
+use super::facts::{Facts, Kind};
+use super::fault::{Fault, FaultKind};
+use super::home::{Seat, open_name, readable};
+use super::path::{RESERVED_PREFIX, VirtualPath};
+use super::rights::Action;
+
+/// How often an upload starts over when its name changes hands just then, and how many unique names STOU tries.
+const ATTEMPTS: usize = 100;
+
+/// Permission bits of new files before the umask.
+const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
+
+/// Where in its file an upload begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// STOR: the whole file.
+    Beginning,
+    /// REST and STOR: everything from this offset on.
+    Offset(u64),
+    /// APPE: more at the end.
+    End,
+}
+
+/// A file on its way in. Dropped without [`Upload::finish`] it is broken: a replacement vanishes and the old file stays
+/// as it was; of a new or a longer file, what arrived stays.
+#[derive(Debug)]
+pub struct Upload {
+    file: File,
+    path: VirtualPath,
+    seat: Seat,
+    action: Action,
+    start: u64,
+    position: u64,
+    fsync: bool,
+    replacing: Option<Replacing>,
+}
+
+/// What an upload that replaces a file has to put right when it ends.
+#[derive(Debug)]
+struct Replacing {
+    temporary: CString,
+    old: OldFile,
+    broken: Arc<BrokenReplacements>,
+    /// Its lock keeps other uploads away from the old file.
+    old_file: File,
+}
+
+impl Upload {
+    /// Adds `bytes`. When this fails the upload is over and should be dropped.
+    pub fn write_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.file.write_all(bytes).map_err(|error| self.fault(&error))?;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Where in the file the next byte goes.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many bytes were added.
+    pub fn written(&self) -> u64 {
+        self.position - self.start
+    }
+
+    /// Makes the upload last: under its final name, and on the disk where that was asked for.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        self.commit().map_err(|error| self.fault(&error))
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        if self.fsync {
+            self.file.sync_all()?;
+        }
+        if let Some(replacing) = &self.replacing {
+            let Seat { directory, name } = &self.seat;
+            renameat(directory, &replacing.temporary, directory, name)?;
+            replacing.broken.forget(replacing.old);
+            self.replacing = None;
+        }
+        if self.fsync {
+            // The name, too, is on the disk only when its directory is.
+            fsync(readable(&self.seat.directory)?)?;
+        }
+        Ok(())
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        Fault::from_io(self.action, &self.path, error)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(replacing) = &self.replacing {
+            replacing.broken.remember(replacing.old);
+            // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
+            let _ = unlinkat(&self.seat.directory, &replacing.temporary, AtFlags::empty());
+        }
+    }
+}
+
+/// How an upload goes about an existing file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// In place, at the end.
+    Append,
+    /// As a new file that begins with the first `head` bytes of the old one.
+    Replace { head: u64 },
+}
+
+impl Plan {
+    /// An upload that would begin past the end has none; the error is its offset.
+    fn new(start: Start, size: u64) -> Result<Plan, u64> {
+        match start {
+            Start::Beginning | Start::Offset(0) => Ok(Plan::Replace { head: 0 }),
+            Start::End => Ok(Plan::Append),
+            Start::Offset(offset) if offset == size => Ok(Plan::Append),
+            Start::Offset(offset) if offset > size => Err(offset),
+            Start::Offset(head) => Ok(Plan::Replace { head }),
+        }
+    }
+
+    fn action(self) -> Action {
+        match self {
+            Plan::Append => Action::Append,
+            Plan::Replace { .. } => Action::Overwrite,
+        }
+    }
+}
+
+impl Storage {
+    /// Opens `path` for an upload that begins at `start`. With `fsync` the file is on the disk once it is finished.
+    pub fn begin_upload(&self, path: &VirtualPath, start: Start, fsync: bool) -> Result<Upload, Fault> {
+        let request = Request {
+            storage: self,
+            path,
+            fsync,
+        };
+        for _ in 0..ATTEMPTS {
+            let seat = request.seat()?;
+            let begun = match seat.stat() {
+                Ok(stat) => request.begin_existing(seat, &Facts::from(&stat), start)?,
+                Err(Errno::NOENT) => request.begin_new(seat, start)?,
+                Err(error) => return Err(request.fault(Action::Create, error)),
+            };
+            if let Some(upload) = begun {
+                return Ok(upload);
+            }
+        }
+        Err(request.busy())
+    }
+
+    /// Opens a file in `directory` for an upload under a name that nothing has yet, made from `stem` (STOU).
+    pub fn begin_unique_upload(
+        &self,
+        directory: &VirtualPath,
+        stem: &[u8],
+        fsync: bool,
+    ) -> Result<(VirtualPath, Upload), Fault> {
+        let stem = if stem.is_empty() { b"upload" } else { stem };
+        let mut path = directory.resolve(stem)?;
+        for _ in 0..ATTEMPTS {
+            let request = Request {
+                storage: self,
+                path: &path,
+                fsync,
+            };
+            let seat = self
+                .home
+                .seat(&path)
+                .map_err(|error| request.fault(Action::Create, error))?;
+            if let Some(upload) = request.begin_new(seat, Start::Beginning)? {
+                return Ok((path, upload));
+            }
+            path = directory.resolve(&[stem, b".", &random_hex()?.as_bytes()[..8]].concat())?;
+        }
+        Err(Request {
+            storage: self,
+            path: &path,
+            fsync,
+        }
+        .busy())
+    }
+}
+
+/// An upload that has yet to begin. Its steps return `None` when the name came to stand for something else meanwhile.
+struct Request<'a> {
+    storage: &'a Storage,
+    path: &'a VirtualPath,
+    fsync: bool,
+}
+
+impl Request<'_> {
+    /// Where the upload goes: a symbolic link stands for what it leads to.
+    fn seat(&self) -> Result<Seat, Fault> {
+        let home = &self.storage.home;
+        home.seat_of_target(self.path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound && home.stat_link(self.path).is_ok() {
+                let sentence = format!("{} is a symbolic link that leads nowhere.", self.path);
+                Fault::new(FaultKind::NotFound, sentence)
+            } else {
+                self.fault(Action::Create, error)
+            }
+        })
+    }
+
+    fn begin_new(&self, seat: Seat, start: Start) -> Result<Option<Upload>, Fault> {
+        self.storage.permit(Action::Create, self.path)?;
+        if let Start::Offset(offset @ 1..) = start {
+            return Err(self.past_the_end(offset, 0));
+        }
+        match seat.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, NEW_FILE) {
+            Ok(file) => {
+                self.lock(&file)?;
+                Ok(Some(self.upload(file, seat, Action::Create, 0)))
+            }
+            Err(Errno::EXIST) => Ok(None),
+            Err(error) => Err(self.fault(Action::Create, error)),
+        }
+    }
+
+    fn begin_existing(&self, seat: Seat, facts: &Facts, start: Start) -> Result<Option<Upload>, Fault> {
+        match facts.kind {
+            Kind::File => {}
+            Kind::Directory => return Err(self.fault(Action::Overwrite, Errno::ISDIR)),
+            Kind::Link | Kind::Other => return Err(self.fault(Action::Overwrite, Errno::NXIO)),
+        }
+        let plan = Plan::new(start, facts.size).map_err(|offset| self.past_the_end(offset, facts.size))?;
+        self.storage.permit(plan.action(), self.path)?;
+        let Some((file, old)) = self.open_locked(&seat, facts, plan)? else {
+            return Ok(None);
+        };
+        if plan != (Plan::Replace { head: 0 }) && self.storage.home.broken().knows(old) {
+            return Err(self.stale());
+        }
+        match plan {
+            Plan::Append => self.append(file, seat),
+            Plan::Replace { head } => self.replace(file, old, facts, head, seat),
+        }
+        .map(Some)
+    }
+
+    /// The existing file, locked, if it still is what was seen.
+    fn open_locked(&self, seat: &Seat, seen: &Facts, plan: Plan) -> Result<Option<(File, OldFile)>, Fault> {
+        // A file that one may not write is not replaced either, although the directory would permit it.
+        let access = match plan {
+            Plan::Replace { head: 1.. } => OFlags::RDWR,
+            _ => OFlags::WRONLY,
+        };
+        let file = match seat.open(access, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
+            Err(error) => return Err(self.fault(plan.action(), error)),
+        };
+        self.lock(&file)?;
+        // Between look and lock another upload may have replaced the file or added to it.
+        let stats = fstat(&file).and_then(|opened| Ok((opened, seat.stat()?)));
+        let (opened, named) = match stats {
+            Ok(stats) => stats,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(self.fault(plan.action(), error)),
+        };
+        let state = |facts: Facts| (facts.device, facts.inode, facts.size);
+        let same = state(Facts::from(&opened)) == state(*seen) && state(Facts::from(&named)) == state(*seen);
+        Ok(same.then(|| (file, OldFile::from(&opened))))
+    }
+
+    fn append(&self, mut file: File, seat: Seat) -> Result<Upload, Fault> {
+        let end = file
+            .seek(SeekFrom::End(0))
+            .map_err(|error| self.fault(Action::Append, error))?;
+        Ok(self.upload(file, seat, Action::Append, end))
+    }
+
+    fn replace(&self, old_file: File, old: OldFile, facts: &Facts, head: u64, seat: Seat) -> Result<Upload, Fault> {
+        let (file, temporary) = self.temporary(&seat.directory)?;
+        let broken = Arc::clone(self.storage.home.broken());
+        let mut upload = self.upload(file, seat, Action::Overwrite, head);
+        let replacing = upload.replacing.insert(Replacing {
+            temporary,
+            old,
+            broken,
+            old_file,
+        });
+        // New contents do not inherit the power of setuid.
+        let mode = Mode::from_raw_mode(facts.mode & 0o777);
+        copy_head(&replacing.old_file, &mut upload.file, head)
+            .and_then(|()| Ok(fchmod(&upload.file, mode)?))
+            .map_err(|error| self.fault(Action::Overwrite, error))?;
+        Ok(upload)
+    }
+
+    /// A new file in `directory`, locked, that only its owner can read.
+    fn temporary(&self, directory: &OwnedFd) -> Result<(File, CString), Fault> {
+        for _ in 0..ATTEMPTS {
+            let name = [RESERVED_PREFIX, random_hex()?.as_bytes()].concat();
+            let name = CString::new(name).map_err(|error| self.fault(Action::Overwrite, error))?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+            let file = match open_name(directory, &name, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(file) => file,
+                Err(Errno::EXIST) => continue,
+                Err(error) => return Err(self.fault(Action::Overwrite, error)),
+            };
+            // A server that starts on the same root may have taken it for a leftover before it was locked.
+            let kept = flock(&file, FlockOperation::NonBlockingLockExclusive).and_then(|()| fstat(&file));
+            if kept.is_ok_and(|stat| stat.st_nlink > 0) {
+                return Ok((file, name));
+            }
+        }
+        Err(self.busy())
+    }
+
+    fn upload(&self, file: File, seat: Seat, action: Action, start: u64) -> Upload {
+        let path = self.path.clone();
+        Upload {
+            file,
+            path,
+            seat,
+            action,
+            start,
+            position: start,
+            fsync: self.fsync,
+            replacing: None,
+        }
+    }
+
+    fn lock(&self, file: &File) -> Result<(), Fault> {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(()),
+            Err(Errno::WOULDBLOCK) => Err(self.busy()),
+            Err(error) => Err(self.fault(Action::Create, error)),
+        }
+    }
+
+    fn fault(&self, action: Action, error: impl Into<io::Error>) -> Fault {
+        Fault::from_io(action, self.path, &error.into())
+    }
+
+    fn busy(&self) -> Fault {
+        let sentence = format!("Another upload to {} is running; try again when it is done.", self.path);
+        Fault::new(FaultKind::Busy, sentence)
+    }
+
+    fn stale(&self) -> Fault {
+        let sentence = format!(
+            "The last upload to {} broke and its old contents are still there; upload again from the start.",
+            self.path
+        );
+        Fault::new(FaultKind::Stale, sentence)
+    }
+
+    fn past_the_end(&self, offset: u64, size: u64) -> Fault {
+        let sentence = format!(
+            "The upload cannot start at byte {offset}: {} has only {size} bytes.",
+            self.path
+        );
+        Fault::new(FaultKind::BadRequest, sentence)
+    }
+}
+
+/// Copies the first `head` bytes of `old`. std uses copy_file_range for it, which shares blocks where that is possible.
+fn copy_head(old: &File, new: &mut File, head: u64) -> io::Result<()> {
+    let copied = io::copy(&mut old.take(head), new)?;
+    if copied < head {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    } else {
+        Ok(())
+    }
+}
+
+fn random_hex() -> Result<String, Fault> {
+    let number = getrandom::u64()
+        .map_err(|error| Fault::new(FaultKind::Local, format!("The server has no random numbers: {error}.")))?;
+    Ok(format!("{number:016x}"))
+}
