@@ -287,6 +287,23 @@ impl Server {
         self.process.wait()
     }
 
+    /// Kills it, and starts it anew in the same directory.
+    pub fn kill_and_start_again(&mut self) {
+        self.process.signal(Signal::KILL);
+        self.process.wait();
+        self.process = Process::spawn(
+            Command::new(LONGSHORE)
+                .arg("--config")
+                .arg(self.beside("longshore.toml")),
+        );
+        self.addresses = self.process.listening(self.addresses.len());
+    }
+
+    /// Its process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         self.process.child.try_wait().unwrap().is_none()
@@ -349,7 +366,14 @@ impl Process {
             let addresses: Vec<SocketAddr> = text(&self.stdout)
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'))
-                .filter_map(|line| line.split_once("listening on ")?.1.split_whitespace().next()?.parse().ok())
+                .filter_map(|line| {
+                    line.split_once("listening on ")?
+                        .1
+                        .split_whitespace()
+                        .next()?
+                        .parse()
+                        .ok()
+                })
                 .collect();
             let done = addresses.len() >= count || self.child.try_wait().unwrap().is_some();
             done.then_some(addresses)

@@ -130,7 +130,10 @@ impl Ftp {
     /// Reads one reply, whatever its code.
     pub fn reply(&mut self) -> Reply {
         let first = self.line();
-        let code: u16 = match first.get(..3).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()) {
+        let code: u16 = match first
+            .get(..3)
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+        {
             Some(code) => code,
             None => self.fail("that is not a reply"),
         };
@@ -208,7 +211,9 @@ impl Ftp {
                 return line;
             }
             let mut chunk = [0; 4096];
-            let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let left = end
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1));
             self.stream.set_read_timeout(Some(left)).unwrap();
             match self.stream.read(&mut chunk) {
                 Ok(0) => self.fail("the server closed the control connection"),
@@ -233,7 +238,10 @@ impl Ftp {
     /// The port that EPSV offers.
     pub fn epsv(&mut self) -> u16 {
         let text = self.expect(229, "EPSV").text();
-        let port = text.split("|||").nth(1).and_then(|rest| rest.split('|').next()?.parse().ok());
+        let port = text
+            .split("|||")
+            .nth(1)
+            .and_then(|rest| rest.split('|').next()?.parse().ok());
         port.unwrap_or_else(|| self.fail("229 without (|||port|)"))
     }
 
@@ -309,6 +317,16 @@ impl Ftp {
         self.expect(code, line)
     }
 
+    /// The code of a transfer command that is refused before it starts.
+    pub fn refused_code(&mut self, line: impl AsRef<[u8]>) -> u16 {
+        let _data = self.passive();
+        let reply = self.command(line);
+        if reply.code < 400 {
+            self.fail("expected a refusal");
+        }
+        reply.code
+    }
+
     /// Everything that comes until the server closes.
     pub fn drain(&mut self, mut data: TcpStream) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -370,7 +388,9 @@ pub fn read_to_end(stream: &mut TcpStream, into: &mut Vec<u8>) -> std::io::Resul
     let end = Instant::now() + DEADLINE;
     let mut chunk = vec![0; 64 * 1024];
     loop {
-        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let left = end
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut chunk) {
             Ok(0) => return Ok(()),

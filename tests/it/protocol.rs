@@ -56,15 +56,20 @@ fn read_only_anonymous_reads_and_changes_nothing() {
 
 #[test]
 fn an_account_needs_its_own_password() {
-    let server = Server::builder().account("alice", "right").account("bob", "bobs").start();
+    let server = Server::builder()
+        .account("alice", "right")
+        .account("bob", "bobs")
+        .start();
     let mut ftp = Ftp::connect(server.address());
     ftp.expect(331, "USER alice");
     ftp.expect(530, "PASS wrong");
     ftp.expect(331, "USER alice");
     ftp.expect(530, "PASS bobs");
+    ftp.expect(530, "PWD");
+    ftp.login("alice", "right");
+    let mut ftp = Ftp::connect(server.address());
     ftp.expect(331, "USER nobody-of-this-name");
     ftp.expect(530, "PASS right");
-    ftp.expect(530, "PWD");
     ftp.login("alice", "right");
     ftp.lives();
 }
@@ -90,16 +95,13 @@ fn an_account_is_confined_to_its_home() {
 fn a_login_that_keeps_failing_ends_the_session() {
     let server = Server::builder().account("alice", "right").start();
     let mut ftp = Ftp::connect(server.address());
-    let mut codes = Vec::new();
-    while codes.last() != Some(&421) && codes.len() < 20 {
+    for _ in 0..2 {
         ftp.expect(331, "USER alice");
-        codes.push(ftp.command("PASS wrong").code);
-        if codes.last() == Some(&530) && codes.len() >= 3 {
-            break;
-        }
+        ftp.expect(530, "PASS wrong");
     }
-    let end = ftp.rest_until_closed();
-    assert!(codes.last() == Some(&421) || end.starts_with("421"), "{codes:?} {end:?}");
+    ftp.expect(331, "USER alice");
+    ftp.expect(421, "PASS wrong");
+    assert_eq!(ftp.rest_until_closed(), "");
     assert_eq!(server.event("session_closed")["reason"], "failed_logins");
 }
 
@@ -108,8 +110,22 @@ fn everything_but_a_login_is_refused_before_it() {
     let server = Server::builder().file("x", "x").start();
     let mut ftp = Ftp::connect(server.address());
     for line in [
-        "PWD", "CWD /", "PASV", "EPSV", "LIST", "RETR x", "STOR y", "DELE x", "MKD d", "SIZE x", "MLST x", "TYPE I",
-        "SITE CHMOD 600 x", "RNFR x", "HASH x", "STAT /", "REST 1",
+        "PWD",
+        "CWD /",
+        "PASV",
+        "EPSV",
+        "LIST",
+        "RETR x",
+        "STOR y",
+        "DELE x",
+        "MKD d",
+        "SIZE x",
+        "MLST x",
+        "SITE CHMOD 600 x",
+        "RNFR x",
+        "HASH x",
+        "STAT /",
+        "REST 1",
     ] {
         let code = ftp.command(line).code;
         assert!(code == 530 || code == 503, "{line}: {code}");
@@ -123,7 +139,18 @@ fn features_and_options_are_served_before_login() {
     let server = Server::start();
     let mut ftp = Ftp::connect(server.address());
     let features = ftp.expect(211, "FEAT").middle();
-    for feature in ["UTF8", "SIZE", "MDTM", "REST STREAM", "EPSV", "EPRT", "MFMT", "HOST", "CLNT", "TVFS"] {
+    for feature in [
+        "UTF8",
+        "SIZE",
+        "MDTM",
+        "REST STREAM",
+        "EPSV",
+        "EPRT",
+        "MFMT",
+        "HOST",
+        "CLNT",
+        "TVFS",
+    ] {
         let line = format!(" {feature}");
         assert!(features.contains(&line), "{feature} is not among {features:?}");
     }
@@ -190,10 +217,14 @@ fn windows_ftp_exe_does_its_work() {
 fn values_that_are_not_served_get_504_and_the_session_lives() {
     let server = Server::start();
     let mut ftp = Ftp::anonymous(&server);
-    for line in ["TYPE E", "TYPE Z", "TYPE A C", "TYPE L 9", "MODE B", "MODE C", "MODE Z", "STRU R", "STRU P", "STRU Q"] {
+    for line in [
+        "TYPE E", "TYPE Z", "TYPE A C", "TYPE L 9", "MODE B", "MODE C", "MODE Z", "STRU R", "STRU P", "STRU Q",
+    ] {
         ftp.expect(504, line);
     }
-    for line in ["TYPE I", "TYPE A", "TYPE A N", "TYPE L 8", "MODE S", "STRU F", "type i", "mode s"] {
+    for line in [
+        "TYPE I", "TYPE A", "TYPE A N", "TYPE L 8", "MODE S", "STRU F", "type i", "mode s",
+    ] {
         ftp.expect(200, line);
     }
     ftp.lives();
@@ -204,16 +235,50 @@ fn wrong_input_never_ends_the_session() {
     let server = Server::start();
     let mut ftp = Ftp::anonymous(&server);
     let lines: [&[u8]; 28] = [
-        b"", b" ", b"XYZZY", b"NOOP x", b"TYPE", b"MODE", b"STRU", b"RETR", b"STOR", b"CWD", b"MKD", b"DELE",
-        b"RNFR", b"RNTO x", b"REST", b"REST -1", b"REST x", b"REST 99999999999999999999999999", b"PORT", b"PORT 1,2,3",
-        b"EPRT", b"EPRT |9|x|y|", b"EPSV 7", b"SITE", b"SITE XYZZY", b"OPTS", b"OPTS XYZZY ON", b"\xff\xfe\xfd\xfc",
+        b"",
+        b" ",
+        b"XYZZY",
+        b"NOOP x",
+        b"TYPE",
+        b"MODE",
+        b"STRU",
+        b"RETR",
+        b"STOR",
+        b"CWD",
+        b"MKD",
+        b"DELE",
+        b"RNFR",
+        b"RNTO x",
+        b"REST",
+        b"REST -1",
+        b"REST x",
+        b"REST 99999999999999999999999999",
+        b"PORT",
+        b"PORT 1,2,3",
+        b"EPRT",
+        b"EPRT |9|x|y|",
+        b"EPSV 7",
+        b"SITE",
+        b"SITE XYZZY",
+        b"OPTS",
+        b"OPTS XYZZY ON",
+        b"\xff\xfe\xfd\xfc",
     ];
     for line in lines {
         let reply = ftp.command(line);
         assert!((200..=599).contains(&reply.code), "{line:?}");
         assert_ne!(reply.code, 421, "{line:?}");
     }
-    for line in [&b"USER\xff"[..], b"CWD \0", b"CWD a\rb", b"MLST \xff", b"PASS", b"ALLO x", b"MFMT x y", b"HOST"] {
+    for line in [
+        &b"USER\xff"[..],
+        b"CWD \0",
+        b"CWD a\rb",
+        b"MLST \xff",
+        b"PASS",
+        b"ALLO x",
+        b"MFMT x y",
+        b"HOST",
+    ] {
         let reply = ftp.command(line);
         assert_ne!(reply.code, 421, "{line:?}");
     }
@@ -256,7 +321,7 @@ fn a_line_in_pieces_is_one_line() {
 fn sixteen_commands_at_once_are_answered_in_order() {
     let server = Server::builder().file("dir/x", "x").start();
     let mut ftp = Ftp::anonymous(&server);
-    ftp.raw("PWD\r\nNOOP\r\nCWD dir\r\nSIZE x\r\n".repeat(1).as_bytes());
+    ftp.raw(b"PWD\r\nNOOP\r\nCWD dir\r\nSIZE x\r\n");
     for code in [257, 200, 250, 213] {
         ftp.read(code);
     }
@@ -404,7 +469,10 @@ fn stat_tells_about_the_session_and_about_a_path() {
     let server = Server::builder().file("dir/two words.txt", "12345").start();
     let mut ftp = Ftp::anonymous(&server);
     let status = ftp.expect(211, "STAT").text();
-    assert!(status.contains(&ftp.local().port().to_string()), "its port is not in {status}");
+    assert!(
+        status.contains(&ftp.local().port().to_string()),
+        "its port is not in {status}"
+    );
     let reply = ftp.command("STAT dir");
     assert!(reply.code == 212 || reply.code == 213, "{reply:?}");
     assert!(reply.text().contains("two words.txt"), "{reply:?}");
@@ -568,16 +636,14 @@ fn commands_during_a_transfer_wait_their_turn() {
     let server = Server::builder().file("x", "12345").start();
     let mut ftp = Ftp::anonymous(&server);
     let mut data = ftp.open("STOR up");
-    ftp.send("SIZE x");
+    ftp.send("SIZE up");
     ftp.send("CWD nowhere");
-    // NOOP overtakes both, so they were read and are waiting.
-    ftp.expect(200, "NOOP");
-    ftp.write_data(&mut data, b"up");
+    ftp.write_data(&mut data, b"all of it");
     drop(data);
     ftp.read(226);
-    ftp.read(213);
+    // Answered before its turn, this would be 550 or another size.
+    assert_eq!(ftp.read(213).text(), "213 9");
     ftp.read(550);
-    assert_eq!(server.read("up"), b"up");
 }
 
 #[test]
@@ -586,7 +652,6 @@ fn sixteen_commands_may_wait_for_a_transfer() {
     let mut ftp = Ftp::anonymous(&server);
     let data = ftp.open("STOR up");
     ftp.raw("SIZE x\r\n".repeat(16).as_bytes());
-    ftp.expect(200, "NOOP");
     drop(data);
     ftp.read(226);
     for _ in 0..16 {
@@ -604,9 +669,8 @@ fn abor_overtakes_what_waits() {
     ftp.send("SIZE x");
     ftp.send("ABOR");
     ftp.read(426);
-    let mut codes = [ftp.reply().code, ftp.reply().code];
-    codes.sort_unstable();
-    assert_eq!(codes, [213, 226]);
+    ftp.read(226);
+    ftp.read(213);
     drop(data);
     ftp.lives();
 }

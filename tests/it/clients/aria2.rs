@@ -7,7 +7,13 @@ use crate::fixture::noise;
 
 fn aria2c(client: &Client, mode: &str) -> Command {
     let mut command = client.command();
-    command.args(["--no-conf", "--max-tries=1", "--connect-timeout=10", "--timeout=10", "--log=.log"]);
+    command.args([
+        "--no-conf",
+        "--max-tries=1",
+        "--connect-timeout=10",
+        "--timeout=10",
+        "--log=.log",
+    ]);
     command.args(["--file-allocation=none", "--summary-interval=0", "--remote-time=true"]);
     command.arg(format!("--ftp-pasv={}", mode == "passive"));
     command
@@ -64,7 +70,10 @@ fn aria2_fetches_in_parts() {
     let huge = noise(8_000_000, 12);
     server.write("huge.bin", &huge);
     client.run(
-        aria2c(&client, "passive").args(["-x4", "-s4", "-k1M", &format!("{}/huge.bin", url(server.address()))]),
+        aria2c(&client, "passive")
+            // Slow enough that the other connections log in before the first has fetched everything.
+            .args(["-x4", "-s4", "-k1M", "--max-download-limit=4M"])
+            .arg(format!("{}/huge.bin", url(server.address()))),
         "",
     );
     assert!(client.read("huge.bin") == huge);

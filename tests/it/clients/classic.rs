@@ -91,9 +91,7 @@ fn ipv6(name: &str, mode: &str) {
     local_tree(&client, &tree);
     client.run(
         &mut ftp(&client, mode, server.address_v6()),
-        &format!(
-            "user {USER} {PASSWORD}\nbinary\nget big.bin\nput up.bin\ncd many\nlcd down\nmget *\nbye\n"
-        ),
+        &format!("user {USER} {PASSWORD}\nbinary\nget big.bin\nput up.bin\ncd many\nlcd down\nmget *\nbye\n"),
     );
     assert!(client.read("big.bin") == tree.big);
     assert!(server.read("up.bin") == tree.up);
@@ -141,9 +139,7 @@ fn resume(name: &str) {
     server.write("upload.bin", &upload[..150_000]);
     client.run(
         &mut ftp(&client, "passive", server.address()),
-        &format!(
-            "user {USER} {PASSWORD}\nbinary\nreget big.bin\nrestart 150000\nput upload.bin\nbye\n"
-        ),
+        &format!("user {USER} {PASSWORD}\nbinary\nreget big.bin\nrestart 150000\nput upload.bin\nbye\n"),
     );
     assert!(client.read("big.bin") == tree.big, "reget");
     assert!(server.read("upload.bin") == upload, "restart and put");

@@ -3,9 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use super::{
-    Client, PASSWORD, USER, age, client, core_done, data_mode_was, globs_done, is_aged, local_tree, server,
-};
+use super::{Client, PASSWORD, USER, age, client, core_done, data_mode_was, globs_done, is_aged, local_tree, server};
 use crate::fixture::noise;
 
 /// Fails at the first error instead of trying again for minutes.
@@ -26,7 +24,10 @@ fn script(address: SocketAddr, mode: &str, commands: &str) -> String {
 }
 
 fn run(client: &Client, address: SocketAddr, mode: &str, commands: &str) -> String {
-    client.run(client.command().args(["-f", ".script"]), &script(address, mode, commands))
+    client.run(
+        client.command().args(["-f", ".script"]),
+        &script(address, mode, commands),
+    )
 }
 
 fn core(mode: &str) {
@@ -94,7 +95,12 @@ fn lftp_resumes_both_ways() {
     let upload = noise(400_003, 9);
     client.write("upload.bin", &upload);
     server.write("upload.bin", &upload[..150_000]);
-    run(&client, server.address(), "passive", "get -c big.bin\nput -c upload.bin");
+    run(
+        &client,
+        server.address(),
+        "passive",
+        "get -c big.bin\nput -c upload.bin",
+    );
     assert!(client.read("big.bin") == tree.big);
     assert!(server.read("upload.bin") == upload);
     let got = server.event_where("transfer", |event| event["verb"] == "RETR");
@@ -154,6 +160,10 @@ fn lftp_mirrors_a_tree_up_with_times_and_permissions() {
     assert_eq!(mode & 0o777, 0o640);
     // Nothing has changed, so nothing is sent again.
     run(&client, server.address(), "passive", "mirror -R tree copy");
-    let stored = server.events().iter().filter(|e| e["event"] == "transfer" && e["verb"] == "STOR").count();
+    let stored = server
+        .events()
+        .iter()
+        .filter(|e| e["event"] == "transfer" && e["verb"] == "STOR")
+        .count();
     assert_eq!(stored, 2);
 }

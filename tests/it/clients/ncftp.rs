@@ -104,9 +104,18 @@ fn ncftpget_resumes() {
     client.write("big.bin", &tree.big[..250_000]);
     let port = server.address().port().to_string();
     client.run(
-        client
-            .sibling("ncftpget")
-            .args(["-u", USER, "-p", PASSWORD, "-P", &port, "-z", "127.0.0.1", ".", "/big.bin"]),
+        client.sibling("ncftpget").args([
+            "-u",
+            USER,
+            "-p",
+            PASSWORD,
+            "-P",
+            &port,
+            "-z",
+            "127.0.0.1",
+            ".",
+            "/big.bin",
+        ]),
         "",
     );
     assert!(client.read("big.bin") == tree.big);

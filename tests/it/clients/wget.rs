@@ -20,7 +20,11 @@ fn core(mode: &str) {
     let url = url(server.address());
     let run = |args: &[&str]| client.run(wget(&client, mode).args(args), "");
     run(&["--no-remove-listing", &format!("{url}/")]);
-    assert!(String::from_utf8(client.read(".listing")).unwrap().contains("two words.txt"));
+    assert!(
+        String::from_utf8(client.read(".listing"))
+            .unwrap()
+            .contains("two words.txt")
+    );
     run(&[&format!("{url}/big.bin"), &format!("{url}/two%20words.txt")]);
     assert!(client.read("big.bin") == tree.big);
     assert_eq!(client.read("two words.txt"), b"a name with a space\n");
@@ -95,7 +99,14 @@ fn wget_mirrors_a_tree_with_times() {
 }
 
 fn is_aged_to_the_day(client: &Client) {
-    let modified = std::fs::metadata(client.path("tree/a b.txt")).unwrap().modified().unwrap();
-    let days = modified.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs() / 86_400;
+    let modified = std::fs::metadata(client.path("tree/a b.txt"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    let days = modified
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        / 86_400;
     assert_eq!(days, 1_234_567_890 / 86_400);
 }
