@@ -206,8 +206,14 @@ impl Ftp {
         let end = Instant::now() + DEADLINE;
         loop {
             if let Some(at) = self.buffer.windows(2).position(|two| two == b"\r\n") {
-                let line: Vec<u8> = self.buffer.drain(..at + 2).take(at).collect();
+                let mut line: Vec<u8> = self.buffer.drain(..at + 2).take(at).collect();
                 self.note('<', &line);
+                // The control connection is Telnet: 255 is sent twice.
+                let mut escaped = false;
+                line.retain(|&byte| {
+                    escaped = byte == 0xff && !escaped;
+                    !escaped
+                });
                 return line;
             }
             let mut chunk = [0; 4096];

@@ -309,7 +309,8 @@ fn line_ends_in_names_forge_no_line() {
                 .any(|line| line.starts_with("-rw-r--r-- 1 0 0 0 Jan 1 2000")),
             "{verb}: {text:?}"
         );
-        assert!(lines.len() <= 3, "{verb}: {text:?}");
+        let this_directory = usize::from(verb == "MLSD");
+        assert_eq!(lines.len() - this_directory, 3, "{verb}: {text:?}");
     }
     // A reply over the control connection is no place for them either.
     ftp.expect(213, "STAT .");
@@ -340,8 +341,9 @@ fn links_inside_are_followed_and_links_outside_lead_nowhere() {
         ftp.expect(550, format!("SIZE {name}"));
     }
     ftp.expect(550, "CWD out-dir");
-    let code = ftp.refused_code("LIST out-dir/");
-    assert_eq!(code, 550);
+    // The link itself may be listed, what it leads to may not.
+    assert!(ftp.list("LIST out-dir/").len() <= 1);
+    ftp.refused(550, "LIST out-dir/*");
     let code = ftp.refused_code("STOR out-dir/planted");
     assert!(matches!(code, 550 | 553), "{code}");
     assert!(!server.beside("planted").exists());
