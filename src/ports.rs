@@ -65,11 +65,7 @@ impl PassivePorts {
 
     fn beside(range: RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Self {
         let (shared, quiet) = range.partition(|port| kernel.contains(port));
-        Self {
-            quiet,
-            shared,
-            offered: Mutex::new(HashSet::new()),
-        }
+        Self { quiet, shared, offered: Mutex::new(HashSet::new()) }
     }
 
     /// Listens on a free port of the pool, at random (RFC 6056), and keeps it from other sessions until the listener
@@ -86,10 +82,7 @@ impl PassivePorts {
                     continue;
                 }
                 // From here on dropping the reservation gives the port back.
-                let reservation = Reservation {
-                    pool: Arc::clone(self),
-                    port,
-                };
+                let reservation = Reservation { pool: Arc::clone(self), port };
                 match listen(SocketAddr::new(address, port)) {
                     Ok(listener) => return Ok(PassiveListener { listener, reservation }),
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
@@ -140,12 +133,11 @@ impl Drop for Reservation {
 /// `SO_REUSEADDR` lets a small range be used again while its last connections are in TIME_WAIT; Linux still refuses
 /// a second listener on the port.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(PASSIVE_BACKLOG)?;
     TcpListener::from_std(socket.into())

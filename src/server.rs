@@ -94,11 +94,7 @@ impl Server {
             addresses.push(address.map_err(|error| StartError::System("reading a bound address".to_owned(), error))?);
             sessions.spawn(accept(listener, Arc::clone(&shared), sessions.clone()));
         }
-        Ok(Self {
-            shared,
-            addresses,
-            sessions,
-        })
+        Ok(Self { shared, addresses, sessions })
     }
 
     /// The addresses of the control listeners, with the ports that they really have.
@@ -125,10 +121,7 @@ impl Server {
         if timeout(grace, self.sessions.wait()).await.is_ok() {
             return true;
         }
-        tracing::warn!(
-            sessions = self.sessions.len(),
-            "the grace period is over; running transfers are cut"
-        );
+        tracing::warn!(sessions = self.sessions.len(), "the grace period is over; running transfers are cut");
         self.shared.cut.cancel();
         // A session that hangs in the file system is left behind: the process ends without it.
         let _ = timeout(Duration::from_secs(2), self.sessions.wait()).await;
@@ -182,21 +175,15 @@ fn prepare_root(settings: &Settings) -> Result<(), StartError> {
     let cleared = clear_leftovers(root)
         .map_err(|error| StartError::System(attempt("looking for leftovers of broken uploads in"), error))?;
     if cleared > 0 {
-        tracing::info!(
-            cleared,
-            "removed temporary files of uploads that a stopped server left behind"
-        );
+        tracing::info!(cleared, "removed temporary files of uploads that a stopped server left behind");
     }
     Ok(())
 }
 
 /// Binds all listeners or none. Of the default pair, IPv6 may be missing on a machine that has none.
 fn bind_all(server: &ServerSettings) -> Result<Vec<TcpListener>, StartError> {
-    let by_default = ServerSettings::default()
-        .listen
-        .iter()
-        .map(SocketAddr::ip)
-        .eq(server.listen.iter().map(SocketAddr::ip));
+    let by_default =
+        ServerSettings::default().listen.iter().map(SocketAddr::ip).eq(server.listen.iter().map(SocketAddr::ip));
     let mut listeners = Vec::new();
     for &address in &server.listen {
         match bind(address) {
@@ -211,13 +198,12 @@ fn bind_all(server: &ServerSettings) -> Result<Vec<TcpListener>, StartError> {
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // Two sockets, never one for both: no client shows up with a v4-mapped address.
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -225,10 +211,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn is_no_ipv6(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
-    )
+    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
 fn bind_advice(address: SocketAddr, error: &io::Error) -> String {

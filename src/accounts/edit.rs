@@ -72,19 +72,12 @@ impl AccountsFile {
     pub fn remove(&mut self, name: &str) -> anyhow::Result<()> {
         let position = self.known(name)?;
         let users = self.users()?;
-        let above = users
-            .get(position)
-            .and_then(|user| user.decor().prefix()?.as_str())
-            .unwrap_or_default();
+        let above = users.get(position).and_then(|user| user.decor().prefix()?.as_str()).unwrap_or_default();
         // A comment with an empty line below it belongs to the file, not to the user.
         let kept = above.rfind("\n\n").map_or("", |end| &above[..=end]).to_owned();
         users.remove(position);
         if let Some(next) = users.get_mut(position) {
-            let below = next
-                .decor()
-                .prefix()
-                .and_then(|prefix| prefix.as_str())
-                .unwrap_or_default();
+            let below = next.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
             let prefix = kept + below;
             next.decor_mut().set_prefix(prefix);
         } else {
@@ -107,19 +100,12 @@ impl AccountsFile {
             let _ = fs::remove_file(&temporary);
             return Err(err).with_context(attempt);
         }
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .with_context(attempt)
+        File::open(directory).and_then(|directory| directory.sync_all()).with_context(attempt)
     }
 
     fn users(&mut self) -> anyhow::Result<&mut ArrayOfTables> {
-        let users = self
-            .document
-            .entry("user")
-            .or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
-        users
-            .as_array_of_tables_mut()
-            .context("the users are written as an inline list; write them as [[user]] tables")
+        let users = self.document.entry("user").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
+        users.as_array_of_tables_mut().context("the users are written as an inline list; write them as [[user]] tables")
     }
 
     fn position(&mut self, name: &str) -> anyhow::Result<Option<usize>> {
@@ -142,11 +128,7 @@ fn lock_directory(path: &Path) -> io::Result<File> {
 
 /// Writes `text` to the new file `temporary`, which gets owner and mode of `model`, or 0600 if there is none.
 fn write_like(model: &Path, temporary: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     if let Ok(model) = fs::metadata(model) {
         let own = file.metadata()?;
         if (own.uid(), own.gid()) != (model.uid(), model.gid()) {
@@ -184,11 +166,7 @@ mod tests {
         let mut file = AccountsFile::open(&path, &root()).unwrap();
         change(&mut file);
         file.save().unwrap();
-        assert_eq!(
-            fs::read_dir(directory.path()).unwrap().count(),
-            1,
-            "nothing is left behind"
-        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left behind");
         fs::read_to_string(&path).unwrap().replace(HASH, "HASH")
     }
 
@@ -210,15 +188,9 @@ mod tests {
     #[test]
     fn removed_users_leave_the_comments_of_others() {
         let text = after(TWO, |file| file.remove("ann").unwrap());
-        assert_eq!(
-            text,
-            "# Staff\n\n# Class 7\n[[user]]\npassword = \"HASH\"\nname = \"bob\"\n# the end\n"
-        );
+        assert_eq!(text, "# Staff\n\n# Class 7\n[[user]]\npassword = \"HASH\"\nname = \"bob\"\n# the end\n");
         let text = after(TWO, |file| file.remove("bob").unwrap());
-        assert_eq!(
-            text,
-            "# Staff\n\n# since May\n[[user]]\nname = \"ann\" # head\npassword = \"HASH\"\n# the end\n"
-        );
+        assert_eq!(text, "# Staff\n\n# since May\n[[user]]\nname = \"ann\" # head\npassword = \"HASH\"\n# the end\n");
     }
 
     #[test]

@@ -113,12 +113,8 @@ impl Root {
     /// The root of `settings`.
     pub fn of(settings: &Settings) -> Result<Self, Faults> {
         let root = &settings.storage.root;
-        let unknown = |err| {
-            Faults::one(
-                "storage.root",
-                format!("cannot be made absolute: {err}; write an absolute path"),
-            )
-        };
+        let unknown =
+            |err| Faults::one("storage.root", format!("cannot be made absolute: {err}; write an absolute path"));
         let written = std::path::absolute(root).map_err(unknown)?;
         let resolved = std::fs::canonicalize(root).unwrap_or_else(|_| written.clone());
         Ok(Self { written, resolved })
@@ -183,27 +179,16 @@ fn users(table: Table, file: &str, root: &Root) -> Result<Vec<User>, Faults> {
 fn user(item: Value, root: &Root, others: &[User], faults: &mut Faults) -> Option<User> {
     let origin = item.origin().unwrap_or_default().to_owned();
     let ValueKind::Table(entries) = item.kind else {
-        faults.push(
-            origin,
-            "user is a list of tables; write [[user]] above each user's keys",
-        );
+        faults.push(origin, "user is a list of tables; write [[user]] above each user's keys");
         return None;
     };
-    let mut draft = Draft {
-        name: None,
-        password: None,
-        home: root.path().to_owned(),
-        rights: Rights::ReadWrite,
-    };
+    let mut draft = Draft { name: None, password: None, home: root.path().to_owned(), rights: Rights::ReadWrite };
     for (name, value) in &entries {
         let origin = value.origin().unwrap_or_default();
         match KEYS.iter().find(|key| key.name == name) {
-            None => faults.push_unknown(
-                origin,
-                name,
-                "in [[user]]",
-                &KEYS.iter().map(|key| key.name).collect::<Vec<_>>(),
-            ),
+            None => {
+                faults.push_unknown(origin, name, "in [[user]]", &KEYS.iter().map(|key| key.name).collect::<Vec<_>>())
+            }
             Some(key) => {
                 if let Err(bad) = (key.set)(&mut draft, value, root) {
                     faults.push_bad(&format!("user.{name}"), key.allowed, bad);
@@ -213,10 +198,7 @@ fn user(item: Value, root: &Root, others: &[User], faults: &mut Faults) -> Optio
     }
     for key in KEYS.iter().filter(|key| ["name", "password"].contains(&key.name)) {
         if !entries.contains_key(key.name) {
-            faults.push(
-                &origin,
-                format!("this [[user]] has no {}; write {}", key.name, key.allowed),
-            );
+            faults.push(&origin, format!("this [[user]] has no {}; write {}", key.name, key.allowed));
         }
     }
     let name = draft.name?;
@@ -225,12 +207,7 @@ fn user(item: Value, root: &Root, others: &[User], faults: &mut Faults) -> Optio
         faults.push(origin, format!("the user {name} is there twice; remove one of them"));
         return None;
     }
-    Some(User {
-        name,
-        password: draft.password?,
-        home: draft.home,
-        rights: draft.rights,
-    })
+    Some(User { name, password: draft.password?, home: draft.home, rights: draft.rights })
 }
 
 #[cfg(test)]
@@ -240,10 +217,7 @@ mod tests {
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
 
     fn root() -> Root {
-        Root {
-            written: "/link/ftp".into(),
-            resolved: "/srv/ftp".into(),
-        }
+        Root { written: "/link/ftp".into(), resolved: "/srv/ftp".into() }
     }
 
     fn parse_users(text: &str) -> Result<Vec<User>, String> {
@@ -255,14 +229,8 @@ mod tests {
         let text = "[[user]]\nname = \"ann\"\npassword = \"HASH\"\n\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\n\
                     home = \"class/bob\"\npermissions = \"read-only\"\n";
         let users = parse_users(text).unwrap();
-        let facts: Vec<_> = users
-            .iter()
-            .map(|user| (&*user.name, user.home.to_str().unwrap(), user.rights))
-            .collect();
-        let expected = [
-            ("ann", "/srv/ftp", Rights::ReadWrite),
-            ("bob", "/srv/ftp/class/bob", Rights::ReadOnly),
-        ];
+        let facts: Vec<_> = users.iter().map(|user| (&*user.name, user.home.to_str().unwrap(), user.rights)).collect();
+        let expected = [("ann", "/srv/ftp", Rights::ReadWrite), ("bob", "/srv/ftp/class/bob", Rights::ReadOnly)];
         assert_eq!(facts, expected);
         assert!(parse_users("# nobody yet\n").unwrap().is_empty());
     }
@@ -282,11 +250,7 @@ mod tests {
             ("ann/../../x", None),
             ("/srv/ftp/../x", None),
         ] {
-            assert_eq!(
-                root().home(Path::new(written)).ok(),
-                home.map(PathBuf::from),
-                "{written}"
-            );
+            assert_eq!(root().home(Path::new(written)).ok(), home.map(PathBuf::from), "{written}");
         }
     }
 

@@ -68,9 +68,7 @@ pub struct Accounts {
 
 /// Whether this is one of the names of guests, in any case, as old clients write it.
 pub fn is_anonymous(name: &str) -> bool {
-    ["anonymous", "ftp"]
-        .iter()
-        .any(|guest| guest.eq_ignore_ascii_case(name))
+    ["anonymous", "ftp"].iter().any(|guest| guest.eq_ignore_ascii_case(name))
 }
 
 impl Accounts {
@@ -82,12 +80,7 @@ impl Accounts {
             None => Vec::new(),
         };
         let guest = |rights| {
-            Arc::new(Account {
-                name: "anonymous".to_owned(),
-                home: root.path().to_owned(),
-                rights,
-                anonymous: true,
-            })
+            Arc::new(Account { name: "anonymous".to_owned(), home: root.path().to_owned(), rights, anonymous: true })
         };
         let guest = match settings.accounts.anonymous {
             Anonymous::Off => None,
@@ -98,18 +91,10 @@ impl Accounts {
     }
 
     fn new(users: Vec<file::User>, guest: Option<Arc<Account>>) -> anyhow::Result<Self> {
-        let costliest = users
-            .iter()
-            .map(|user| &user.password)
-            .max_by_key(|password| password.cost());
+        let costliest = users.iter().map(|user| &user.password).max_by_key(|password| password.cost());
         let decoy = PasswordHash::decoy(costliest)?;
         let entry = |user: file::User| {
-            let account = Account {
-                name: user.name.clone(),
-                home: user.home,
-                rights: user.rights,
-                anonymous: false,
-            };
+            let account = Account { name: user.name.clone(), home: user.home, rights: user.rights, anonymous: false };
             (user.name, (Arc::new(account), user.password))
         };
         Ok(Self {
@@ -141,12 +126,7 @@ impl Accounts {
     }
 
     async fn verify(&self, hash: &PasswordHash, password: &[u8]) -> Result<bool, Refusal> {
-        let permit = self
-            .checks
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| Refusal::Stopping)?;
+        let permit = self.checks.clone().acquire_owned().await.map_err(|_| Refusal::Stopping)?;
         let (hash, password) = (hash.clone(), password.to_owned());
         let check = spawn_blocking(move || {
             let right = hash.verify(&password);
@@ -170,12 +150,7 @@ mod tests {
             home: root.join("ann"),
             rights: Rights::ReadWrite,
         };
-        let account = Account {
-            name: "anonymous".to_owned(),
-            home: root,
-            rights: Rights::ReadOnly,
-            anonymous: true,
-        };
+        let account = Account { name: "anonymous".to_owned(), home: root, rights: Rights::ReadOnly, anonymous: true };
         Accounts::new(vec![user], guest.then(|| Arc::new(account))).unwrap()
     }
 
@@ -185,10 +160,7 @@ mod tests {
         let ann = accounts.authenticate("ann", b"mooring").await.unwrap();
         assert_eq!((&*ann.name, ann.anonymous), ("ann", false));
         assert_eq!(accounts.authenticate("ann", b"").await, Err(Refusal::WrongPassword));
-        assert_eq!(
-            accounts.authenticate("Ann", b"mooring").await,
-            Err(Refusal::UnknownUser)
-        );
+        assert_eq!(accounts.authenticate("Ann", b"mooring").await, Err(Refusal::UnknownUser));
         assert!(accounts.knows("ann") && !accounts.knows("Ann"));
     }
 
@@ -208,11 +180,7 @@ mod tests {
     async fn checks_do_not_outnumber_the_cores() {
         let accounts = accounts(true);
         let cores = accounts.checks.available_permits();
-        let taken = accounts
-            .checks
-            .acquire_many(u32::try_from(cores).unwrap())
-            .await
-            .unwrap();
+        let taken = accounts.checks.acquire_many(u32::try_from(cores).unwrap()).await.unwrap();
         let check = accounts.authenticate("nobody", b"x");
         tokio::pin!(check);
         assert!(is_pending(check.as_mut()).await);

@@ -28,9 +28,7 @@ impl PasswordHash {
 
     fn with_params(password: &[u8], params: Params) -> anyhow::Result<Self> {
         let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::default(), params.clone());
-        let phc = hasher
-            .hash_password(password)
-            .map_err(|err| anyhow!("cannot hash the password: {err}"))?;
+        let phc = hasher.hash_password(password).map_err(|err| anyhow!("cannot hash the password: {err}"))?;
         Ok(Self { phc, params })
     }
 
@@ -98,13 +96,9 @@ mod tests {
 
     #[test]
     fn other_hashes_and_clear_passwords_are_refused() {
-        for text in [
-            "",
-            "mooring",
-            "$argon2i$v=19$m=64,t=3,p=1$c2FsdA$aGFzaA",
-            "$argon2id$",
-            "$argon2id$v=19$m=64,t=3,p=1",
-        ] {
+        for text in
+            ["", "mooring", "$argon2i$v=19$m=64,t=3,p=1$c2FsdA$aGFzaA", "$argon2id$", "$argon2id$v=19$m=64,t=3,p=1"]
+        {
             assert!(PasswordHash::parse(text).is_err(), "{text}");
         }
     }

@@ -117,11 +117,7 @@ pub fn check(args: &ServeArgs) -> ExitCode {
 /// Reports why the program cannot go on, on standard error, and says with which code to exit.
 pub fn failure(err: &anyhow::Error) -> ExitCode {
     eprintln!("{err:#}");
-    if err.is::<Faults>() {
-        ExitCode::from(EXIT_CONFIG)
-    } else {
-        ExitCode::FAILURE
-    }
+    if err.is::<Faults>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {
@@ -169,10 +165,7 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
         [setting, format!("# {}", loaded.origin(key.name))]
     };
     let mut text = columns(&KEYS.iter().map(row).collect::<Vec<_>>());
-    let name = args
-        .config
-        .as_deref()
-        .map_or("the configuration".into(), Path::to_string_lossy);
+    let name = args.config.as_deref().map_or("the configuration".into(), Path::to_string_lossy);
     writeln!(text, "\n{name} looks good")?;
     print(&text)
 }
@@ -221,9 +214,7 @@ mod tests {
     #[test]
     fn serve_may_be_left_out() {
         for words in ["longshore --port 2121 -vv", "longshore serve --port 2121 -vv"] {
-            let Ok(Cli::Serve(args)) = typed(words) else {
-                panic!("{words}")
-            };
+            let Ok(Cli::Serve(args)) = typed(words) else { panic!("{words}") };
             let loaded = load(None, [], &args.flags()).unwrap();
             assert_eq!(loaded.settings.server.listen[0].port(), 2121);
             assert_eq!(loaded.settings.log.level, crate::settings::LogLevel::Trace);
@@ -232,9 +223,7 @@ mod tests {
 
     #[test]
     fn listen_replaces_the_listeners_and_excludes_port() {
-        let Ok(Cli::Serve(args)) = typed("longshore --listen 127.0.0.1:1 --listen [::1]:2") else {
-            panic!()
-        };
+        let Ok(Cli::Serve(args)) = typed("longshore --listen 127.0.0.1:1 --listen [::1]:2") else { panic!() };
         let listen = load(None, [], &args.flags()).unwrap().settings.server.listen;
         assert_eq!(listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
         assert!(typed("longshore --listen 127.0.0.1:1 --port 2").is_err());

@@ -40,16 +40,11 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let settings = serve_settings(args)?.settings;
     raise_file_limit();
     let session_log = log::init(&settings.log).context("opening the session log")?;
-    let runtime = runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
         let server = Server::start(settings).await?;
-        let writer = session_log
-            .follow(server.events().subscribe())
-            .context("starting the session log")?;
+        let writer = session_log.follow(server.events().subscribe()).context("starting the session log")?;
         // A closed standard output is no reason not to serve.
         let _ = print(&announcement(server.settings(), server.addresses()));
         let (name, _) = signals.next().await;
@@ -78,13 +73,7 @@ fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // Where it may not be raised, the server runs with what it has.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// The signals that stop the server.
@@ -95,10 +84,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// The next one's name and number.
@@ -126,16 +112,8 @@ fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
     };
     if let Some(address) = addresses.first() {
         let (ip, port) = (address.ip(), address.port());
-        let host = if ip.is_unspecified() {
-            "localhost".to_owned()
-        } else {
-            ip.to_string()
-        };
-        let url_host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.clone()
-        };
+        let host = if ip.is_unspecified() { "localhost".to_owned() } else { ip.to_string() };
+        let url_host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         lines.push(format!("Try it from another terminal, {user}:"));
         lines.push(format!("  ftp {host} {port}"));
         lines.push(format!("  curl ftp://{url_host}:{port}/"));

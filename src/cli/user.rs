@@ -81,10 +81,7 @@ fn run(args: &UserArgs) -> anyhow::Result<()> {
             let password = password.read(name)?;
             edit(&path, &root, |accounts| accounts.add(name, &password, home.as_deref()))?;
             if !directory.is_dir() {
-                eprintln!(
-                    "{name}'s home does not exist yet; make it with: mkdir -p {}",
-                    shell_word(&directory)
-                );
+                eprintln!("{name}'s home does not exist yet; make it with: mkdir -p {}", shell_word(&directory));
             }
             Ok(())
         }
@@ -113,10 +110,7 @@ fn check_new(name: &str, home: Option<&str>, root: &Root) -> anyhow::Result<Path
         Some("") => bail!("the home is empty; leave --home out for the root itself"),
         Some(home) => match root.home(Path::new(home)) {
             Ok(directory) => Ok(directory),
-            Err(why) => bail!(
-                "{home:?} cannot be a home: {why}; name a directory below {}",
-                root.path().display()
-            ),
+            Err(why) => bail!("{home:?} cannot be a home: {why}; name a directory below {}", root.path().display()),
         },
     }
 }
@@ -134,11 +128,7 @@ fn list(users: &[User]) -> anyhow::Result<()> {
 
 impl PasswordArgs {
     fn read(&self, name: &str) -> anyhow::Result<PasswordHash> {
-        let password = if self.password_stdin {
-            from_stdin()?
-        } else {
-            from_terminal(name)?
-        };
+        let password = if self.password_stdin { from_stdin()? } else { from_terminal(name)? };
         check_password(&password)?;
         PasswordHash::create(&password)
     }
@@ -193,13 +183,7 @@ mod tests {
 
     #[test]
     fn passwords_that_cannot_be_sent_are_refused() {
-        for (password, good) in [
-            ("mooring", true),
-            ("a b", true),
-            ("", false),
-            ("a\nb", false),
-            ("a\r", false),
-        ] {
+        for (password, good) in [("mooring", true), ("a b", true), ("", false), ("a\nb", false), ("a\r", false)] {
             assert_eq!(check_password(password.as_bytes()).is_ok(), good, "{password:?}");
         }
         assert!(check_password(&[b'x'; LONGEST_PASSWORD]).is_ok());

@@ -74,23 +74,11 @@ pub(super) struct Syntax {
 }
 
 const fn needs_login(name: &'static str, verb: Verb, argument: Argument, usage: &'static str) -> Syntax {
-    Syntax {
-        name,
-        verb,
-        argument,
-        before_login: false,
-        usage,
-    }
+    Syntax { name, verb, argument, before_login: false, usage }
 }
 
 const fn open(name: &'static str, verb: Verb, argument: Argument, usage: &'static str) -> Syntax {
-    Syntax {
-        name,
-        verb,
-        argument,
-        before_login: true,
-        usage,
-    }
+    Syntax { name, verb, argument, before_login: true, usage }
 }
 
 use Argument::{Needed, Optional};
@@ -166,28 +154,17 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, Reply> {
         None => (line, &[][..]),
     };
     let Some(syntax) = find(name) else {
-        return Err(Reply::new(
-            500,
-            "This command is not known here. HELP lists those that are.",
-        ));
+        return Err(Reply::new(500, "This command is not known here. HELP lists those that are."));
     };
     if argument.is_empty() && syntax.argument == Needed {
-        return Err(Reply::new(
-            501,
-            format!("{} needs an argument: {}", syntax.name, syntax.usage),
-        ));
+        return Err(Reply::new(501, format!("{} needs an argument: {}", syntax.name, syntax.usage)));
     }
-    Ok(Command {
-        syntax,
-        argument: argument.to_vec(),
-    })
+    Ok(Command { syntax, argument: argument.to_vec() })
 }
 
 /// The row of a verb, in any case.
 pub(super) fn find(name: &[u8]) -> Option<&'static Syntax> {
-    TABLE
-        .iter()
-        .find(|syntax| syntax.name.as_bytes().eq_ignore_ascii_case(name))
+    TABLE.iter().find(|syntax| syntax.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -207,13 +184,7 @@ mod tests {
 
     #[test]
     fn unknown_verbs_and_missing_arguments_are_told_apart() {
-        for (line, code) in [
-            (&b"FROB"[..], 500),
-            (b"", 500),
-            (b"STOR", 501),
-            (b"STOR ", 501),
-            (b"\xff\xfe x", 500),
-        ] {
+        for (line, code) in [(&b"FROB"[..], 500), (b"", 500), (b"STOR", 501), (b"STOR ", 501), (b"\xff\xfe x", 500)] {
             assert_eq!(parse(line).unwrap_err().code, code, "{line:?}");
         }
     }

@@ -14,17 +14,9 @@ impl Session {
                 None => Reply::new(502, "This command is not known here."),
             };
         }
-        let rows = TABLE.chunks(8).map(|row| {
-            row.iter()
-                .map(|syntax| format!(" {:<7}", syntax.name))
-                .collect::<String>()
-        });
-        Reply::long(
-            214,
-            "These commands are served:",
-            rows.map(String::into_bytes).collect(),
-            "HELP verb says more.",
-        )
+        let rows =
+            TABLE.chunks(8).map(|row| row.iter().map(|syntax| format!(" {:<7}", syntax.name)).collect::<String>());
+        Reply::long(214, "These commands are served:", rows.map(String::into_bytes).collect(), "HELP verb says more.")
     }
 
     /// FEAT (RFC 2389), in alphabetical order.
@@ -49,10 +41,7 @@ impl Session {
             features.push("PASV".to_owned());
         }
         features.extend(["REST STREAM", "SIZE", "TVFS", "UTF8", "XMD5", "XSHA256"].map(str::to_owned));
-        let lines = features
-            .into_iter()
-            .map(|feature| format!(" {feature}").into_bytes())
-            .collect();
+        let lines = features.into_iter().map(|feature| format!(" {feature}").into_bytes()).collect();
         Reply::long(211, "Features:", lines, "End.")
     }
 }

@@ -48,11 +48,7 @@ impl Session {
             Err(NotLetIn::Refused(Refusal::AnonymousOff)) => LoginOutcome::AnonymousOff,
             Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::Unavailable(_)) => LoginOutcome::Unavailable,
         };
-        self.recorder.record(What::Login {
-            user: printable,
-            outcome,
-            attempts: self.attempts,
-        });
+        self.recorder.record(What::Login { user: printable, outcome, attempts: self.attempts });
         match result {
             Ok((account, storage)) => self.welcome(account, storage).into(),
             Err(NotLetIn::Unavailable(reason)) => Reply::new(530, reason).into(),
@@ -102,15 +98,8 @@ impl Session {
     }
 
     pub(super) fn goodbye(&self) -> Reply {
-        let (files, sent, received) = (
-            self.totals.transfers,
-            self.totals.bytes_sent,
-            self.totals.bytes_received,
-        );
-        Reply::new(
-            221,
-            format!("Goodbye. {files} transfers, {sent} bytes to you, {received} bytes from you."),
-        )
+        let (files, sent, received) = (self.totals.transfers, self.totals.bytes_sent, self.totals.bytes_received);
+        Reply::new(221, format!("Goodbye. {files} transfers, {sent} bytes to you, {received} bytes from you."))
     }
 
     /// A user's name as it may be put on record: people type passwords at this prompt.

@@ -93,19 +93,13 @@ impl Session {
 
     pub(super) fn size(&self, argument: &[u8]) -> Reply {
         if self.converts() {
-            return Reply::new(
-                550,
-                "The size of a text depends on its line ends. Send TYPE I (binary) first.",
-            );
+            return Reply::new(550, "The size of a text depends on its line ends. Send TYPE I (binary) first.");
         }
         self.look(argument, |storage, path| {
             let facts = storage.stat(path)?;
             match facts.kind {
                 Kind::File => Ok(Reply::new(213, facts.size.to_string())),
-                _ => Err(Fault::new(
-                    FaultKind::NotAFile,
-                    format!("{path} is not a regular file, so it has no size."),
-                )),
+                _ => Err(Fault::new(FaultKind::NotAFile, format!("{path} is not a regular file, so it has no size."))),
             }
         })
     }
@@ -126,10 +120,7 @@ impl Session {
         self.look(path, |storage, path| {
             storage.set_modified(path, modified)?;
             let stamp = String::from_utf8_lossy(stamp).into_owned();
-            Ok(Reply::new(
-                213,
-                [format!("Modify={stamp}; ").as_bytes(), path.as_bytes()].concat(),
-            ))
+            Ok(Reply::new(213, [format!("Modify={stamp}; ").as_bytes(), path.as_bytes()].concat()))
         })
     }
 
@@ -138,12 +129,7 @@ impl Session {
         self.look(argument, |storage, path| {
             let facts = storage.stat(path)?;
             let line = machine_line(&facts, storage.rights(), &self.parameters.facts, path.as_bytes());
-            Ok(Reply::long(
-                250,
-                format!("Facts of {path}:"),
-                vec![[b" ", line.as_slice()].concat()],
-                "End.",
-            ))
+            Ok(Reply::long(250, format!("Facts of {path}:"), vec![[b" ", line.as_slice()].concat()], "End."))
         })
     }
 
@@ -169,9 +155,7 @@ impl Session {
     fn change_mode(&self, argument: &[u8]) -> Reply {
         let (mode, path) = split_word(argument);
         let octal = (1..=4).contains(&mode.len()) && mode.iter().all(|digit| (b'0'..=b'7').contains(digit));
-        let mode = mode
-            .iter()
-            .fold(0, |mode, digit| mode * 8 + u32::from(digit.wrapping_sub(b'0')));
+        let mode = mode.iter().fold(0, |mode, digit| mode * 8 + u32::from(digit.wrapping_sub(b'0')));
         if !octal || path.is_empty() {
             return Reply::new(501, "SITE CHMOD needs an octal mode and a path: SITE CHMOD 644 name");
         }
@@ -206,18 +190,14 @@ impl Session {
 
     /// Asks the storage of who is logged in about a path as the client wrote it.
     fn look(&self, argument: &[u8], ask: impl FnOnce(&Storage, &VirtualPath) -> Result<Reply, Fault>) -> Reply {
-        let asked = self
-            .storage()
-            .and_then(|storage| ask(storage, &self.directory.resolve(argument)?));
+        let asked = self.storage().and_then(|storage| ask(storage, &self.directory.resolve(argument)?));
         asked.unwrap_or_else(Reply::from)
     }
 
     /// The storage of who is logged in. The table of verbs lets nobody else come here.
     pub(super) fn storage(&self) -> Result<&Storage, Fault> {
         let login = self.login.as_ref();
-        login
-            .map(|login| &login.storage)
-            .ok_or_else(|| Fault::new(FaultKind::Permission, "Log in first."))
+        login.map(|login| &login.storage).ok_or_else(|| Fault::new(FaultKind::Permission, "Log in first."))
     }
 }
 
@@ -245,10 +225,7 @@ fn timestamp(text: &[u8]) -> Option<SystemTime> {
         14 => "%Y%m%d%H%M%S",
         _ => return None,
     };
-    let seconds = NaiveDateTime::parse_from_str(std::str::from_utf8(digits).ok()?, format)
-        .ok()?
-        .and_utc()
-        .timestamp();
+    let seconds = NaiveDateTime::parse_from_str(std::str::from_utf8(digits).ok()?, format).ok()?.and_utc().timestamp();
     // Times before 1970 are a file system's business that none of our clients has.
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))
 }
@@ -270,14 +247,7 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for bad in [
-            "",
-            "20260102",
-            "20261302030405",
-            "+2026010203040",
-            "19691231235959",
-            "2026010203040x",
-        ] {
+        for bad in ["", "20260102", "20261302030405", "+2026010203040", "19691231235959", "2026010203040x"] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
     }

@@ -28,10 +28,7 @@ impl Session {
         }
         let ends = self.recorder.ends();
         let IpAddr::V4(own) = ends.server.ip() else {
-            return Reply::new(
-                425,
-                "PASV can name IPv4 addresses only, and this is an IPv6 connection. Use EPSV.",
-            );
+            return Reply::new(425, "PASV can name IPv4 addresses only, and this is an IPv6 connection. Use EPSV.");
         };
         let address = match self.advertised(own, ends.client.ip()).await {
             Ok(address) => address,
@@ -78,10 +75,7 @@ impl Session {
 
     pub(super) fn port(&mut self, argument: &[u8]) -> Reply {
         let Some((address, port)) = port_argument(argument) else {
-            return Reply::new(
-                501,
-                "PORT needs six numbers from 0 to 255: four of the address, two of the port.",
-            );
+            return Reply::new(501, "PORT needs six numbers from 0 to 255: four of the address, two of the port.");
         };
         self.active_offer("PORT", address.into(), port, argument)
     }
@@ -90,11 +84,7 @@ impl Session {
         match eprt_argument(argument) {
             Some(Ok((address, port))) => self.active_offer("EPRT", address, port, argument),
             Some(Err(())) => {
-                let family = if self.recorder.ends().client.is_ipv4() {
-                    "1"
-                } else {
-                    "2"
-                };
+                let family = if self.recorder.ends().client.is_ipv4() { "1" } else { "2" };
                 Reply::new(522, format!("This address family is not served, use ({family})."))
             }
             None => Reply::new(501, "EPRT needs |1|IPv4 address|port| or |2|IPv6 address|port|."),
@@ -107,17 +97,11 @@ impl Session {
             return after_epsv_all(verb);
         }
         if !self.shared.settings.server.active {
-            return Reply::new(
-                502,
-                "Active mode is switched off here. Use EPSV or PASV (passive mode).",
-            );
+            return Reply::new(502, "Active mode is switched off here. Use EPSV or PASV (passive mode).");
         }
         let mut client = self.recorder.ends().client;
         if address != client.ip() {
-            let text = format!(
-                "{verb} may name your own address only, {}. Behind NAT use passive mode.",
-                client.ip()
-            );
+            let text = format!("{verb} may name your own address only, {}. Behind NAT use passive mode.", client.ip());
             return Reply::new(500, text);
         }
         if port < FIRST_CLIENT_PORT {
@@ -132,13 +116,7 @@ impl Session {
 
     fn offered(&self, verb: &'static str, at: SocketAddr, numbers: &str) {
         let (address, port, port_class) = (at.ip(), at.port(), PortClass::of(at.port()));
-        self.recorder.record(What::DataOffered {
-            verb,
-            address,
-            port,
-            port_class,
-            numbers: numbers.to_owned(),
-        });
+        self.recorder.record(What::DataOffered { verb, address, port, port_class, numbers: numbers.to_owned() });
     }
 
     fn passive_listener(&mut self, own: IpAddr) -> Result<PassiveListener, Reply> {
@@ -146,10 +124,7 @@ impl Session {
         self.offer = None;
         self.shared.passive.listen(own).map_err(|error| {
             tracing::warn!(%error, "no passive port");
-            Reply::new(
-                425,
-                "No passive port is free. Try again in a moment, or use active mode (PORT).",
-            )
+            Reply::new(425, "No passive port is free. Try again in a moment, or use active mode (PORT).")
         })
     }
 
@@ -165,28 +140,20 @@ impl Session {
             Some(Advertised::Address(address)) => Ok(*address),
             Some(Advertised::Name(name)) => look_up(name).await.ok_or_else(|| {
                 tracing::error!(name, "passive_address cannot be looked up");
-                Reply::new(
-                    425,
-                    "The server does not know its own address now. Use EPSV, or tell the administrator.",
-                )
+                Reply::new(425, "The server does not know its own address now. Use EPSV, or tell the administrator.")
             }),
         }
     }
 }
 
 fn after_epsv_all(verb: &str) -> Reply {
-    Reply::new(
-        503,
-        format!("You sent EPSV ALL, so {verb} is not served in this session. Use EPSV."),
-    )
+    Reply::new(503, format!("You sent EPSV ALL, so {verb} is not served in this session. Use EPSV."))
 }
 
 /// The longest prefix that holds the client.
 fn by_client(networks: &[(IpNet, Advertised)], client: IpAddr) -> Option<&Advertised> {
     let holding = networks.iter().filter(|(network, _)| network.contains(&client));
-    holding
-        .max_by_key(|(network, _)| network.prefix_len())
-        .map(|(_, advertised)| advertised)
+    holding.max_by_key(|(network, _)| network.prefix_len()).map(|(_, advertised)| advertised)
 }
 
 async fn look_up(name: &str) -> Option<Ipv4Addr> {
@@ -230,34 +197,17 @@ mod tests {
     #[test]
     fn port_takes_six_bytes_and_nothing_else() {
         assert_eq!(port_argument(b"127,0,0,1,195,81"), Some((Ipv4Addr::LOCALHOST, 50001)));
-        for bad in [
-            "127,0,0,1,195",
-            "127,0,0,1,195,256",
-            "127,0,0,1,195,81,1",
-            "a,0,0,1,1,1",
-            "127.0.0.1,1,1",
-            "",
-        ] {
+        for bad in ["127,0,0,1,195", "127,0,0,1,195,256", "127,0,0,1,195,81,1", "a,0,0,1,1,1", "127.0.0.1,1,1", ""] {
             assert_eq!(port_argument(bad.as_bytes()), None, "{bad}");
         }
     }
 
     #[test]
     fn eprt_takes_any_delimiter_and_both_families() {
-        assert_eq!(
-            eprt_argument(b"|1|192.0.2.7|5000|"),
-            Some(Ok(("192.0.2.7".parse().unwrap(), 5000)))
-        );
+        assert_eq!(eprt_argument(b"|1|192.0.2.7|5000|"), Some(Ok(("192.0.2.7".parse().unwrap(), 5000))));
         assert_eq!(eprt_argument(b"!2!::1!5000!"), Some(Ok(("::1".parse().unwrap(), 5000))));
         assert_eq!(eprt_argument(b"|3|x|5000|"), Some(Err(())));
-        for bad in [
-            "|1|::1|5000|",
-            "|2|127.0.0.1|5000|",
-            "|1|127.0.0.1|70000|",
-            "|1|127.0.0.1|5000",
-            "",
-            "|||",
-        ] {
+        for bad in ["|1|::1|5000|", "|2|127.0.0.1|5000|", "|1|127.0.0.1|70000|", "|1|127.0.0.1|5000", "", "|||"] {
             assert_eq!(eprt_argument(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -23,13 +23,7 @@ pub(super) struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         // RFC 959, 3.1.1.1: ASCII is the default type, and ftp.exe relies on it.
-        Self {
-            ascii: true,
-            offset: 0,
-            facts: FactSet::default(),
-            hash: Algorithm::Sha256,
-            epsv_only: false,
-        }
+        Self { ascii: true, offset: 0, facts: FactSet::default(), hash: Algorithm::Sha256, epsv_only: false }
     }
 }
 
@@ -72,10 +66,9 @@ impl Session {
             None => (argument, &[][..]),
         };
         match name.to_ascii_uppercase().as_slice() {
-            b"UTF8" | b"UTF-8" => Reply::new(
-                200,
-                "Names are bytes here, and UTF-8 is what most clients take them for.",
-            ),
+            b"UTF8" | b"UTF-8" => {
+                Reply::new(200, "Names are bytes here, and UTF-8 is what most clients take them for.")
+            }
             b"MLST" => {
                 self.parameters.facts = FactSet::parse(value);
                 Reply::new(200, format!("MLST OPTS {}", self.parameters.facts))
@@ -112,10 +105,7 @@ impl Session {
     pub(super) fn allocate(&mut self, argument: &[u8]) -> Reply {
         // `ALLO 100 R 10` names a record size, which STRU F does not have.
         let bytes = argument.split(|&byte| byte == b' ').next().and_then(number);
-        let free = self
-            .login
-            .as_ref()
-            .map(|login| login.storage.free_bytes(&self.directory));
+        let free = self.login.as_ref().map(|login| login.storage.free_bytes(&self.directory));
         match (bytes, free) {
             (None, _) => Reply::new(501, "ALLO needs a number of bytes."),
             (Some(bytes), Some(Ok(free))) if bytes > free => {

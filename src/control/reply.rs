@@ -12,10 +12,7 @@ pub(super) struct Reply {
 impl Reply {
     /// A reply of one line.
     pub fn new(code: u16, text: impl Into<Vec<u8>>) -> Self {
-        Self {
-            code,
-            lines: vec![text.into()],
-        }
+        Self { code, lines: vec![text.into()] }
     }
 
     /// A reply of a first line, lines in between and a last line.
@@ -28,10 +25,8 @@ impl Reply {
 
     /// A 257 reply that names a directory, quotes in it doubled (RFC 959, appendix II).
     pub fn directory(path: &[u8], remark: &str) -> Self {
-        let quoted: Vec<u8> = path
-            .iter()
-            .flat_map(|&b| std::iter::repeat_n(b, if b == b'"' { 2 } else { 1 }))
-            .collect();
+        let quoted: Vec<u8> =
+            path.iter().flat_map(|&b| std::iter::repeat_n(b, if b == b'"' { 2 } else { 1 })).collect();
         Self::new(257, [b"\"", quoted.as_slice(), b"\" ", remark.as_bytes()].concat())
     }
 
@@ -95,9 +90,6 @@ mod tests {
 
     #[test]
     fn quotes_in_a_directory_are_doubled() {
-        assert_eq!(
-            Reply::directory(b"/a\"b", "created").to_bytes(),
-            b"257 \"/a\"\"b\" created\r\n"
-        );
+        assert_eq!(Reply::directory(b"/a\"b", "created").to_bytes(), b"257 \"/a\"\"b\" created\r\n");
     }
 }

@@ -77,10 +77,7 @@ pub(super) struct Answer {
 impl Answer {
     /// A reply that ends the session.
     pub fn last(reply: Reply, reason: CloseReason) -> Self {
-        Self {
-            reply,
-            close: Some(reason),
-        }
+        Self { reply, close: Some(reason) }
     }
 }
 
@@ -113,9 +110,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, ends: Ends) {
     };
     let reason = session.run().await.unwrap_or(CloseReason::ClientLeft);
     // The engine and the offered port go before the client gets its last moment.
-    let Session {
-        wire, recorder, totals, ..
-    } = session;
+    let Session { wire, recorder, totals, .. } = session;
     recorder.close(reason, totals);
     wire.close().await;
 }
@@ -123,8 +118,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, ends: Ends) {
 impl Session {
     /// From the greeting to the end. An error says that the control connection broke.
     async fn run(&mut self) -> io::Result<CloseReason> {
-        self.say(&Reply::new(220, self.shared.settings.server.greeting.as_str()))
-            .await?;
+        self.say(&Reply::new(220, self.shared.settings.server.greeting.as_str())).await?;
         loop {
             let line = match self.next_line().await? {
                 Ok(line) => line,
@@ -175,14 +169,12 @@ impl Session {
         let server = &self.shared.settings.server;
         let (code, text) = match reason {
             CloseReason::Shutdown => (421, "The server is shutting down. Come back later.".to_owned()),
-            CloseReason::IdleTimeout => (
-                421,
-                format!("Nothing came for {} s. Goodbye.", server.idle_timeout.as_secs()),
-            ),
-            CloseReason::LoginTimeout => (
-                421,
-                format!("No login within {} s. Goodbye.", server.login_timeout.as_secs()),
-            ),
+            CloseReason::IdleTimeout => {
+                (421, format!("Nothing came for {} s. Goodbye.", server.idle_timeout.as_secs()))
+            }
+            CloseReason::LoginTimeout => {
+                (421, format!("No login within {} s. Goodbye.", server.login_timeout.as_secs()))
+            }
             CloseReason::LineTooLong => (500, format!("A command line has {LINE_LIMIT} bytes at most. Goodbye.")),
             CloseReason::Quit | CloseReason::ClientLeft | CloseReason::FailedLogins => return Ok(()),
         };
@@ -195,19 +187,10 @@ impl Session {
         let (verb, argument, answer) = match command::parse(line) {
             // A line that is no command is not put on record: it may be a password.
             Err(reply) => ("", String::new(), Answer::from(reply)),
-            Ok(command) => (
-                command.syntax.name,
-                self.printable_argument(&command),
-                self.answer(command).await?,
-            ),
+            Ok(command) => (command.syntax.name, self.printable_argument(&command), self.answer(command).await?),
         };
         let said = self.say(&answer.reply).await;
-        self.recorder.record(What::Command {
-            verb,
-            argument,
-            code: answer.reply.code,
-            duration: begun.elapsed(),
-        });
+        self.recorder.record(What::Command { verb, argument, code: answer.reply.code, duration: begun.elapsed() });
         said?;
         match self.interrupted.take() {
             None => Ok(answer.close),
@@ -231,15 +214,9 @@ impl Session {
 
     /// The second half of an ABOR (RFC 959, 4.1.3): the transfer got its 426 before.
     async fn abort_done(&mut self, begun: Instant) -> io::Result<()> {
-        self.say(&Reply::new(226, "ABOR: nothing is being transferred any more."))
-            .await?;
+        self.say(&Reply::new(226, "ABOR: nothing is being transferred any more.")).await?;
         let (verb, argument) = ("ABOR", String::new());
-        self.recorder.record(What::Command {
-            verb,
-            argument,
-            code: 226,
-            duration: begun.elapsed(),
-        });
+        self.recorder.record(What::Command { verb, argument, code: 226, duration: begun.elapsed() });
         Ok(())
     }
 
@@ -337,30 +314,17 @@ impl Session {
         let command = command::parse(&line).ok();
         match command.as_ref().map(|command| command.syntax.verb) {
             Some(Verb::Abor) => {
-                let times = if let Some(Interruption::Abort(times)) = self.interrupted {
-                    times
-                } else {
-                    0
-                };
+                let times = if let Some(Interruption::Abort(times)) = self.interrupted { times } else { 0 };
                 self.interrupted = Some(Interruption::Abort(times + 1));
             }
             // Replies keep their order: behind a command that waits, these wait too.
             Some(Verb::Stat | Verb::Noop) if self.waiting.is_empty() && self.interrupted.is_none() => {
                 if let Some(Command { syntax, argument }) = command {
                     let begun = Instant::now();
-                    let reply = if syntax.verb == Verb::Stat {
-                        self.status(&argument)
-                    } else {
-                        Reply::new(200, "OK.")
-                    };
+                    let reply = if syntax.verb == Verb::Stat { self.status(&argument) } else { Reply::new(200, "OK.") };
                     self.say(&reply).await?;
                     let (verb, argument) = (syntax.name, String::from_utf8_lossy(&argument).into_owned());
-                    self.recorder.record(What::Command {
-                        verb,
-                        argument,
-                        code: reply.code,
-                        duration: begun.elapsed(),
-                    });
+                    self.recorder.record(What::Command { verb, argument, code: reply.code, duration: begun.elapsed() });
                 }
             }
             _ => self.waiting.push_back(line),

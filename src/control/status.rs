@@ -27,11 +27,7 @@ pub(super) struct Running {
 
 impl Session {
     pub(super) fn status(&self, argument: &[u8]) -> Reply {
-        if argument.is_empty() {
-            self.session_status()
-        } else {
-            self.listing_status(argument)
-        }
+        if argument.is_empty() { self.session_status() } else { self.listing_status(argument) }
     }
 
     fn session_status(&self) -> Reply {
@@ -50,43 +46,22 @@ impl Session {
             Some(Offer::Active(client)) => lines.push(format!(" Next data connection: to {client}")),
             None => {}
         }
-        if let Some(Running {
-            verb,
-            path,
-            moved,
-            ends,
-        }) = &self.running
-        {
-            lines.push(format!(
-                " {verb} {path}: {} bytes so far",
-                moved.load(Ordering::Relaxed)
-            ));
+        if let Some(Running { verb, path, moved, ends }) = &self.running {
+            lines.push(format!(" {verb} {path}: {} bytes so far", moved.load(Ordering::Relaxed)));
             if let Some(ends) = ends {
                 lines.push(format!(" Data connection: {ends}"));
             }
         }
-        let (count, sent, received) = (
-            self.totals.transfers,
-            self.totals.bytes_sent,
-            self.totals.bytes_received,
-        );
-        lines.push(format!(
-            " So far: {count} transfers, {sent} bytes sent, {received} bytes received"
-        ));
+        let (count, sent, received) = (self.totals.transfers, self.totals.bytes_sent, self.totals.bytes_received);
+        lines.push(format!(" So far: {count} transfers, {sent} bytes sent, {received} bytes received"));
         let first = concat!("longshore ", env!("CARGO_PKG_VERSION"));
-        Reply::long(
-            211,
-            first,
-            lines.into_iter().map(Into::into).collect(),
-            "End of status.",
-        )
+        Reply::long(211, first, lines.into_iter().map(Into::into).collect(), "End of status.")
     }
 
     fn listing_status(&self, argument: &[u8]) -> Reply {
         let request = ListRequest::parse(argument);
-        let listed = self
-            .storage()
-            .and_then(|storage| block_in_place(|| storage.list(&self.directory, &request, Style::Long)));
+        let listed =
+            self.storage().and_then(|storage| block_in_place(|| storage.list(&self.directory, &request, Style::Long)));
         let mut listing = match listed {
             Ok(listing) => listing,
             Err(fault) => return fault.into(),
@@ -95,17 +70,10 @@ impl Session {
         while more && bytes.len() < LISTING_LIMIT {
             more = block_in_place(|| listing.next_chunk(&mut bytes));
         }
-        let mut lines: Vec<_> = bytes
-            .split(|&byte| byte == b'\n')
-            .map(|line| line.trim_ascii_end().to_vec())
-            .collect();
+        let mut lines: Vec<_> = bytes.split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end().to_vec()).collect();
         // Behind the last line end.
         lines.pop();
-        let last = if more {
-            "The rest is left out; use LIST."
-        } else {
-            "End of status."
-        };
+        let last = if more { "The rest is left out; use LIST." } else { "End of status." };
         Reply::long(213, "Status:", lines, last)
     }
 }

@@ -45,10 +45,7 @@ impl Session {
             let path = self.directory.resolve(argument)?;
             let download = storage.open_download(&path)?;
             if ascii && offset > 0 || offset > download.size {
-                let text = format!(
-                    "{path} has {} bytes: it cannot be sent from byte {offset} on.",
-                    download.size
-                );
+                let text = format!("{path} has {} bytes: it cannot be sent from byte {offset} on.", download.size);
                 return Err(Fault::new(FaultKind::BadRequest, text).into());
             }
             Ok((path, download))
@@ -59,14 +56,7 @@ impl Session {
         };
         let opening = opening(ascii, argument, &format!(" ({} bytes)", download.size));
         let done = "Transfer complete.".to_owned();
-        let plan = Plan {
-            verb,
-            path,
-            direction: Direction::ToClient,
-            ascii,
-            opening,
-            done,
-        };
+        let plan = Plan { verb, path, direction: Direction::ToClient, ascii, opening, done };
         self.transfer(plan, async |connection| match ascii {
             true => connection.send_text_file(&download.file, download.size).await,
             false => connection.send_file(&download.file, offset, download.size).await,
@@ -92,18 +82,7 @@ impl Session {
             Err(reply) => return Ok(reply),
         };
         let (opening, done) = (opening(ascii, argument, ""), "Transfer complete.".to_owned());
-        self.receive(
-            Plan {
-                verb,
-                path,
-                direction: Direction::FromClient,
-                ascii,
-                opening,
-                done,
-            },
-            upload,
-        )
-        .await
+        self.receive(Plan { verb, path, direction: Direction::FromClient, ascii, opening, done }, upload).await
     }
 
     /// STOU: the reply names the file as RFC 1123, 4.1.2.9 says.
@@ -122,14 +101,7 @@ impl Session {
         };
         let opening = [b"FILE: ", path.name()].concat();
         let done = format!("Transfer complete. The file is {path}.");
-        let plan = Plan {
-            verb: "STOU",
-            path,
-            direction: Direction::FromClient,
-            ascii,
-            opening,
-            done,
-        };
+        let plan = Plan { verb: "STOU", path, direction: Direction::FromClient, ascii, opening, done };
         self.receive(plan, upload).await
     }
 
@@ -149,14 +121,7 @@ impl Session {
             Err(reply) => return Ok(reply),
         };
         let (opening, done) = (b"Here comes the listing.".to_vec(), "Listing complete.".to_owned());
-        let plan = Plan {
-            verb: syntax.name,
-            path,
-            direction: Direction::ToClient,
-            ascii: false,
-            opening,
-            done,
-        };
+        let plan = Plan { verb: syntax.name, path, direction: Direction::ToClient, ascii: false, opening, done };
         self.transfer(plan, async |connection| {
             let (mut lines, mut more) = (Vec::new(), true);
             while more {
@@ -172,10 +137,7 @@ impl Session {
     /// The storage, when somebody is logged in and has said where the data connection goes.
     fn ready_to_transfer(&self) -> Result<Storage, Reply> {
         if self.offer.is_none() {
-            return Err(Reply::new(
-                425,
-                "Send EPSV, PASV, EPRT or PORT first: there is no way to a data connection.",
-            ));
+            return Err(Reply::new(425, "Send EPSV, PASV, EPRT or PORT first: there is no way to a data connection."));
         }
         Ok(self.storage()?.clone())
     }
@@ -209,12 +171,8 @@ impl Session {
             stop: stop.clone(),
             moved: Arc::clone(&moved),
         };
-        self.running = Some(Running {
-            verb: plan.verb,
-            path: plan.path.clone(),
-            moved: Arc::clone(&moved),
-            ends: None,
-        });
+        self.running =
+            Some(Running { verb: plan.verb, path: plan.path.clone(), moved: Arc::clone(&moved), ends: None });
         let opened = self.beside(&stop, offer.open(terms)).await;
         let reply = match opened {
             Ok(Ok(connection)) => self.carried(plan, connection, &stop, &moved, carry).await,
@@ -296,15 +254,9 @@ impl Session {
             Broken::Lost(error) => Reply::new(426, format!("The data connection broke after {bytes} bytes: {error}.")),
             Broken::Stalled(patience) => Reply::new(
                 426,
-                format!(
-                    "Nothing moved on the data connection for {} s; it was given up.",
-                    patience.as_secs()
-                ),
+                format!("Nothing moved on the data connection for {} s; it was given up.", patience.as_secs()),
             ),
-            Broken::Shrunk => Reply::new(
-                451,
-                format!("{path} became shorter while it was sent. Download it again."),
-            ),
+            Broken::Shrunk => Reply::new(451, format!("{path} became shorter while it was sent. Download it again.")),
             Broken::Read(error) => Reply::new(451, format!("The server could not read {path}: {error}.")),
             Broken::Storage(fault) => fault.into(),
         }
@@ -340,10 +292,7 @@ impl Session {
             Err(error) => Reply::new(451, format!("The server could not read {path}: {error}.")),
             Ok(Some(digest)) if verb == Verb::Hash => {
                 let last = size.saturating_sub(1);
-                Reply::new(
-                    213,
-                    [format!("{name} 0-{last} {digest} ").as_bytes(), argument].concat(),
-                )
+                Reply::new(213, [format!("{name} 0-{last} {digest} ").as_bytes(), argument].concat())
             }
             Ok(Some(digest)) => Reply::new(250, digest),
         })
@@ -383,11 +332,5 @@ impl Session {
 /// The text of a 150; clients look for the bytes in parentheses.
 fn opening(ascii: bool, name: &[u8], size: &str) -> Vec<u8> {
     let mode = if ascii { "ASCII" } else { "BINARY" };
-    [
-        format!("Opening {mode} mode data connection for ").as_bytes(),
-        name,
-        size.as_bytes(),
-        b".",
-    ]
-    .concat()
+    [format!("Opening {mode} mode data connection for ").as_bytes(), name, size.as_bytes(), b"."].concat()
 }

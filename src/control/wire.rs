@@ -42,12 +42,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            raw: Vec::with_capacity(LINE_LIMIT),
-            read: 0,
-            decoder: Decoder::default(),
-        }
+        Self { stream, raw: Vec::with_capacity(LINE_LIMIT), read: 0, decoder: Decoder::default() }
     }
 
     /// The next line. Dropping the call loses nothing.
@@ -190,10 +185,7 @@ mod tests {
 
     #[test]
     fn a_line_ends_with_lf_and_its_cr_goes_too() {
-        assert_eq!(
-            lines(b"NOOP\r\nPWD\nQ"),
-            [Incoming::Line(b"NOOP".into()), Incoming::Line(b"PWD".into())]
-        );
+        assert_eq!(lines(b"NOOP\r\nPWD\nQ"), [Incoming::Line(b"NOOP".into()), Incoming::Line(b"PWD".into())]);
     }
 
     #[test]

@@ -53,13 +53,7 @@ impl DataConnection {
             let piece = usize::try_from((end - at).min(PIECE)).unwrap_or(usize::MAX);
             let send = |at: &mut u64| Ok(rustix::fs::sendfile(&self.stream, file, Some(at), piece)?);
             let sent = self
-                .when(Interest::WRITABLE, || {
-                    if small {
-                        send(&mut at)
-                    } else {
-                        block_in_place(|| send(&mut at))
-                    }
-                })
+                .when(Interest::WRITABLE, || if small { send(&mut at) } else { block_in_place(|| send(&mut at)) })
                 .await
                 .map_err(|broken| match broken {
                     Broken::Lost(error) if !is_about_the_peer(&error) => Broken::Read(error),
@@ -98,11 +92,7 @@ impl DataConnection {
     pub async fn send(&self, mut bytes: &[u8]) -> Result<(), Broken> {
         while !bytes.is_empty() {
             let flags = rustix::net::SendFlags::NOSIGNAL;
-            let sent = self
-                .when(Interest::WRITABLE, || {
-                    Ok(rustix::net::send(&self.stream, bytes, flags)?)
-                })
-                .await?;
+            let sent = self.when(Interest::WRITABLE, || Ok(rustix::net::send(&self.stream, bytes, flags)?)).await?;
             bytes = &bytes[sent..];
         }
         Ok(())
@@ -130,11 +120,8 @@ impl DataConnection {
     /// Fills `buffer` to its capacity; `false` when the client has closed its side.
     async fn fill(&self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
         while buffer.len() < buffer.capacity() {
-            let got = self
-                .when(Interest::READABLE, || {
-                    Ok(rustix::io::read(&self.stream, spare_capacity(buffer))?)
-                })
-                .await?;
+            let got =
+                self.when(Interest::READABLE, || Ok(rustix::io::read(&self.stream, spare_capacity(buffer))?)).await?;
             if got == 0 {
                 return Ok(false);
             }
@@ -204,18 +191,11 @@ fn store(upload: &mut Upload, bytes: &[u8], converter: Option<&mut FromNetwork>,
             &text
         }
     };
-    if bytes.len() as u64 <= SMALL {
-        upload.write_all(bytes)
-    } else {
-        block_in_place(|| upload.write_all(bytes))
-    }
+    if bytes.len() as u64 <= SMALL { upload.write_all(bytes) } else { block_in_place(|| upload.write_all(bytes)) }
 }
 
 /// Whether an error of sendfile is the socket's; else it is the file's.
 fn is_about_the_peer(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
-    matches!(
-        errno,
-        Some(Errno::PIPE | Errno::CONNRESET | Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH)
-    )
+    matches!(errno, Some(Errno::PIPE | Errno::CONNRESET | Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH))
 }

@@ -79,51 +79,24 @@ impl Offer {
         let (opened, opened_by, expected) = match &self {
             Self::Passive(listener) => {
                 let server = SocketAddr::new(control.server.ip(), listener.port());
-                let accept = accept(listener, &terms);
+                let accept = accept(listener, server, &terms);
                 let opened = terms.stop.run_until_cancelled(accept).await;
-                (
-                    opened,
-                    Side::Client,
-                    Ends {
-                        client: control.client,
-                        server,
-                    },
-                )
+                (opened, Side::Client, Ends { client: control.client, server })
             }
             Self::Active(client) => {
                 let connect = connect(control, *client, CONNECT_LIMIT.min(terms.patience));
                 let opened = terms.stop.run_until_cancelled(connect).await;
-                (
-                    opened,
-                    Side::Server,
-                    Ends {
-                        client: *client,
-                        server: control.server,
-                    },
-                )
+                (opened, Side::Server, Ends { client: *client, server: control.server })
             }
         };
         match opened {
             None => Err(NotOpened::Stopped),
             Some(Ok((stream, ends))) => {
-                terms.recorder.record_at(
-                    ends,
-                    What::DataOpened {
-                        mode,
-                        opened_by,
-                        waited: begun.elapsed(),
-                    },
-                );
+                terms.recorder.record_at(ends, What::DataOpened { mode, opened_by, waited: begun.elapsed() });
                 Ok(DataConnection { stream, terms, ends })
             }
             Some(Err(reason)) => {
-                terms.recorder.record_at(
-                    expected,
-                    What::DataFailed {
-                        mode,
-                        reason: reason.clone(),
-                    },
-                );
+                terms.recorder.record_at(expected, What::DataFailed { mode, reason: reason.clone() });
                 Err(NotOpened::Failed(reason))
             }
         }
@@ -131,16 +104,13 @@ impl Offer {
 }
 
 /// Waits for the client; strangers are turned away, on record, and the wait goes on.
-async fn accept(listener: &PassiveListener, terms: &Terms) -> Result<(TcpStream, Ends), String> {
-    let (limit, port) = (ACCEPT_LIMIT.min(terms.patience), listener.port());
+async fn accept(listener: &PassiveListener, server: SocketAddr, terms: &Terms) -> Result<(TcpStream, Ends), String> {
+    let limit = ACCEPT_LIMIT.min(terms.patience);
     let control = terms.recorder.ends();
     let wait = async {
         loop {
             let (stream, client) = listener.accept().await?;
-            let ends = Ends {
-                client,
-                server: stream.local_addr()?,
-            };
+            let ends = Ends { client, server };
             if client.ip() == control.client.ip() {
                 return Ok((stream, ends));
             }
@@ -149,25 +119,17 @@ async fn accept(listener: &PassiveListener, terms: &Terms) -> Result<(TcpStream,
                 tracing::warn!(session, %client, control = %control.client, "a data connection from another address");
                 return Ok((stream, ends));
             }
-            let reason = format!(
-                "{} is not the address of the control connection; turned away",
-                client.ip()
-            );
-            terms.recorder.record_at(
-                ends,
-                What::DataFailed {
-                    mode: Mode::Passive,
-                    reason,
-                },
-            );
+            let reason = format!("{} is not the address of the control connection; turned away", client.ip());
+            terms.recorder.record_at(ends, What::DataFailed { mode: Mode::Passive, reason });
         }
     };
     match timeout(limit, wait).await {
         Ok(Ok(opened)) => Ok(opened),
         Ok(Err(error)) => Err(no_socket(&error)),
         Err(_) => Err(format!(
-            "You did not connect to my port {port} within {} s. If you tried, a firewall in between blocks it: \
+            "You did not connect to my port {} within {} s. If you tried, a firewall in between blocks it: \
              try active mode, or ask the administrator to let the passive ports through.",
+            server.port(),
             limit.as_secs()
         )),
     }
@@ -190,12 +152,10 @@ async fn connect(control: Ends, client: SocketAddr, limit: Duration) -> Result<(
             Ok(server) => Ok((stream, Ends { client, server })),
             Err(error) => Err(no_socket(&error)),
         },
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(format!(
-            "Your computer refused my connection to {client}: nothing listens there. Try passive mode."
-        )),
-        Ok(Err(error)) => Err(format!(
-            "I could not connect to you at {client}: {error}. Try passive mode."
-        )),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err(format!("Your computer refused my connection to {client}: nothing listens there. Try passive mode."))
+        }
+        Ok(Err(error)) => Err(format!("I could not connect to you at {client}: {error}. Try passive mode.")),
         Err(_) => Err(format!(
             "I could not connect to you at {client} in {} s; a firewall on your computer probably blocked it. \
              Try passive mode.",
@@ -205,11 +165,7 @@ async fn connect(control: Ends, client: SocketAddr, limit: Duration) -> Result<(
 }
 
 async fn connect_from(address: IpAddr, port: u16, client: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if client.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if client.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Several connections may leave from the one port at the same time.
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::new(address, port))?;

@@ -39,10 +39,7 @@ impl Homes {
             }
         };
         let filesystem = Filesystem::new(account.home.clone())?;
-        Ok(Arc::new(Room {
-            storage: Storage::new(home, account.rights),
-            filesystem,
-        }))
+        Ok(Arc::new(Room { storage: Storage::new(home, account.rights), filesystem }))
     }
 }
 
@@ -64,9 +61,7 @@ impl Backend {
             return Err(ErrorKind::PermissionDenied.into());
         };
         let plain = escape::from_ascii(path);
-        let path = VirtualPath::root()
-            .resolve(plain.as_os_str().as_bytes())
-            .map_err(|fault| self.refuse(fault))?;
+        let path = VirtualPath::root().resolve(plain.as_os_str().as_bytes()).map_err(|fault| self.refuse(fault))?;
         room.storage.permit(action, &path).map_err(|fault| self.refuse(fault))?;
         Ok((room, path))
     }
@@ -98,38 +93,22 @@ impl StorageBackend<Visitor> for Backend {
     /// RNFR: is there such a thing? A symbolic link is renamed itself, so it is not followed.
     async fn metadata<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<Meta> {
         let (room, path) = self.enter_with(Action::Rename, path.as_ref())?;
-        self.explain(
-            Action::Rename,
-            &path,
-            room.filesystem.metadata(visitor, path.relative()).await,
-        )
+        self.explain(Action::Rename, &path, room.filesystem.metadata(visitor, path.relative()).await)
     }
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Mkdir, path.as_ref())?;
-        self.explain(
-            Action::Mkdir,
-            &path,
-            room.filesystem.mkd(visitor, path.relative()).await,
-        )
+        self.explain(Action::Mkdir, &path, room.filesystem.mkd(visitor, path.relative()).await)
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Rmdir, path.as_ref())?;
-        self.explain(
-            Action::Rmdir,
-            &path,
-            room.filesystem.rmd(visitor, path.relative()).await,
-        )
+        self.explain(Action::Rmdir, &path, room.filesystem.rmd(visitor, path.relative()).await)
     }
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Delete, path.as_ref())?;
-        self.explain(
-            Action::Delete,
-            &path,
-            room.filesystem.del(visitor, path.relative()).await,
-        )
+        self.explain(Action::Delete, &path, room.filesystem.del(visitor, path.relative()).await)
     }
 
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.

@@ -23,9 +23,8 @@ pub(super) fn from_ascii(path: &Path) -> PathBuf {
     let mut plain = Vec::with_capacity(bytes.len());
     while let Some(&byte) = bytes.next() {
         let digits = (byte == b'%').then(|| bytes.as_slice().get(..2)).flatten();
-        let code = digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|d| u8::from_str_radix(d, 16).ok());
+        let code =
+            digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|d| u8::from_str_radix(d, 16).ok());
         if code.is_some() {
             bytes.nth(1);
         }

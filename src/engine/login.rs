@@ -40,11 +40,7 @@ impl Doorkeeper {
         match claim {
             Claim::Ticket(visitor) => Ok(visitor),
             Claim::Password { name, password } => {
-                let account = self
-                    .accounts
-                    .authenticate(&name, &password)
-                    .await
-                    .map_err(NotLetIn::Refused)?;
+                let account = self.accounts.authenticate(&name, &password).await.map_err(NotLetIn::Refused)?;
                 let room = self.homes.room(&account).map_err(|error| {
                     let home = account.home.display();
                     tracing::error!(%error, %home, account = account.name, "the home directory cannot be opened");
@@ -64,9 +60,7 @@ impl Authenticator for Doorkeeper {
         };
         let admitted = self.check(claim).await;
         let answer = match &admitted {
-            Ok(visitor) => Ok(Principal {
-                username: visitor.account.name.clone(),
-            }),
+            Ok(visitor) => Ok(Principal { username: visitor.account.name.clone() }),
             Err(_) => Err(AuthenticationError::BadPassword),
         };
         self.desk.papers().admitted = Some(admitted);
@@ -85,9 +79,7 @@ impl UserDetailProvider for Guestbook {
     async fn provide_user_detail(&self, principal: &Principal) -> Result<Visitor, UserDetailError> {
         match &self.0.papers().admitted {
             Some(Ok(visitor)) => Ok(visitor.clone()),
-            _ => Err(UserDetailError::UserNotFound {
-                username: principal.username.clone(),
-            }),
+            _ => Err(UserDetailError::UserNotFound { username: principal.username.clone() }),
         }
     }
 }

@@ -100,22 +100,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub fn new(accounts: Arc<Accounts>, homes: Arc<Homes>) -> Self {
-        Self {
-            accounts,
-            homes,
-            desk: Arc::default(),
-            line: None,
-            visitor: None,
-        }
+        Self { accounts, homes, desk: Arc::default(), line: None, visitor: None }
     }
 
     /// Logs `name` in and gives what the account may do and reach.
     pub async fn login(&mut self, name: &str, password: &[u8]) -> Result<(Arc<Account>, Storage), NotLetIn> {
         self.log_out();
-        let claim = Claim::Password {
-            name: name.to_owned(),
-            password: password.to_owned(),
-        };
+        let claim = Claim::Password { name: name.to_owned(), password: password.to_owned() };
         let visitor = self.open(claim).await?;
         self.visitor = Some(visitor.clone());
         Ok((visitor.account, visitor.room.storage.clone()))
@@ -175,20 +166,11 @@ impl Engine {
 
     /// Opens an engine and logs in with what `claim` says.
     async fn open(&mut self, claim: Claim) -> Result<Visitor, NotLetIn> {
-        let (ours, theirs) = pair::connect()
-            .await
-            .map_err(|error| NotLetIn::Unavailable(error.to_string()))?;
+        let (ours, theirs) = pair::connect().await.map_err(|error| NotLetIn::Unavailable(error.to_string()))?;
         let (accounts, homes) = (Arc::clone(&self.accounts), Arc::clone(&self.homes));
         self.desk = Arc::default();
         self.desk.papers().claim = Some(claim);
-        serve(
-            Doorkeeper {
-                desk: Arc::clone(&self.desk),
-                accounts,
-                homes,
-            },
-            theirs,
-        );
+        serve(Doorkeeper { desk: Arc::clone(&self.desk), accounts, homes }, theirs);
         self.line = Some(BufReader::new(ours));
         // The names are the desk's business; the engine gets constants that it can always parse.
         let opened = async {
@@ -231,9 +213,7 @@ impl Engine {
         let Some(mut engine) = self.line.take() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let code = timeout(PATIENCE, last_line_code(&mut engine))
-            .await
-            .map_err(|_| io::ErrorKind::TimedOut)??;
+        let code = timeout(PATIENCE, last_line_code(&mut engine)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         self.line = Some(engine);
         Ok(code)
     }
@@ -287,10 +267,7 @@ impl slog::Drain for ToTracing {
 
 fn broken(what: &str) -> Fault {
     tracing::error!(what, "the engine failed");
-    Fault::new(
-        FaultKind::Local,
-        "The server's storage engine did not do it. Try again in a moment.",
-    )
+    Fault::new(FaultKind::Local, "The server's storage engine did not do it. Try again in a moment.")
 }
 
 /// An account's home, opened once and shared by the sessions in it.

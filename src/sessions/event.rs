@@ -220,11 +220,7 @@ pub enum CloseReason {
 impl Ends {
     /// The address family of the connection.
     pub fn family(&self) -> Family {
-        if self.client.is_ipv4() {
-            Family::IPv4
-        } else {
-            Family::IPv6
-        }
+        if self.client.is_ipv4() { Family::IPv4 } else { Family::IPv6 }
     }
 }
 
@@ -263,96 +259,38 @@ impl fmt::Display for Ends {
 /// One line of text. Everything that a client chose is escaped, so that no name can begin a line of its own.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            session, ends, what, ..
-        } = self;
+        let Self { session, ends, what, .. } = self;
         write!(f, "{} session {session} ", rfc3339(self.time))?;
         match what {
             What::SessionOpened { family, tls } => {
                 write!(f, "opened: {ends}, {family:?}{}", if *tls { ", TLS" } else { "" })
             }
-            What::Login {
-                user,
-                outcome,
-                attempts,
-            } => {
+            What::Login { user, outcome, attempts } => {
                 let (user, outcome) = (user.escape_debug(), snake(outcome));
-                write!(
-                    f,
-                    "login of {user}: {outcome} (attempt {attempts}), client {}",
-                    ends.client
-                )
+                write!(f, "login of {user}: {outcome} (attempt {attempts}), client {}", ends.client)
             }
-            What::Command {
-                verb,
-                argument,
-                code,
-                duration,
-            } => {
+            What::Command { verb, argument, code, duration } => {
                 let space = if argument.is_empty() { "" } else { " " };
-                write!(
-                    f,
-                    "command {verb}{space}{}: {code} after {}",
-                    argument.escape_debug(),
-                    Millis(*duration)
-                )
+                write!(f, "command {verb}{space}{}: {code} after {}", argument.escape_debug(), Millis(*duration))
             }
-            What::DataOffered {
-                verb,
-                address,
-                port,
-                port_class,
-                numbers,
-            } => {
+            What::DataOffered { verb, address, port, port_class, numbers } => {
                 let at = SocketAddr::new(*address, *port);
                 write!(f, "{verb} offers {at} ({port_class}) as {numbers}")
             }
-            What::DataOpened {
-                mode,
-                opened_by,
-                waited,
-            } => {
+            What::DataOpened { mode, opened_by, waited } => {
                 let (mode, opened_by) = (snake(mode), snake(opened_by));
-                write!(
-                    f,
-                    "data connection open: {ends}, {mode}, opened by the {opened_by} in {}",
-                    Millis(*waited)
-                )
+                write!(f, "data connection open: {ends}, {mode}, opened by the {opened_by} in {}", Millis(*waited))
             }
             What::DataFailed { mode, reason } => {
-                write!(
-                    f,
-                    "data connection failed: {ends}, {}: {}",
-                    snake(mode),
-                    reason.escape_debug()
-                )
+                write!(f, "data connection failed: {ends}, {}: {}", snake(mode), reason.escape_debug())
             }
-            What::Transfer {
-                verb,
-                path,
-                r#type,
-                bytes,
-                sha256,
-                outcome,
-                closed_first,
-                duration,
-            } => {
+            What::Transfer { verb, path, r#type, bytes, sha256, outcome, closed_first, duration } => {
                 let (path, outcome, closed_first) = (path.escape_debug(), snake(outcome), snake(closed_first));
-                write!(
-                    f,
-                    "{verb} {path}: {outcome}, {bytes} bytes, TYPE {type}, {}, ",
-                    Millis(*duration)
-                )?;
+                write!(f, "{verb} {path}: {outcome}, {bytes} bytes, TYPE {type}, {}, ", Millis(*duration))?;
                 write!(f, "the {closed_first} closed first, {ends}")?;
                 sha256.as_ref().map_or(Ok(()), |sum| write!(f, ", SHA-256 {sum}"))
             }
-            What::SessionClosed {
-                reason,
-                transfers,
-                bytes_sent,
-                bytes_received,
-                duration,
-            } => {
+            What::SessionClosed { reason, transfers, bytes_sent, bytes_received, duration } => {
                 let (reason, duration) = (snake(reason), Millis(*duration));
                 write!(f, "closed: {reason} after {duration}, {transfers} transfers, ")?;
                 write!(f, "{bytes_sent} bytes sent, {bytes_received} received, {ends}")
@@ -363,10 +301,7 @@ impl fmt::Display for Event {
 
 /// The word that JSON has for a unit variant, so that both formats speak alike.
 fn snake(word: &impl Serialize) -> String {
-    serde_json::to_string(word)
-        .unwrap_or_default()
-        .trim_matches('"')
-        .to_owned()
+    serde_json::to_string(word).unwrap_or_default().trim_matches('"').to_owned()
 }
 
 fn rfc3339(time: SystemTime) -> String {
@@ -395,25 +330,13 @@ mod tests {
     use super::*;
 
     fn event(what: What) -> Event {
-        let ends = Ends {
-            client: "192.0.2.7:51312".parse().unwrap(),
-            server: "192.0.2.1:21".parse().unwrap(),
-        };
-        Event {
-            time: SystemTime::UNIX_EPOCH,
-            what,
-            session: 7,
-            ends,
-        }
+        let ends = Ends { client: "192.0.2.7:51312".parse().unwrap(), server: "192.0.2.1:21".parse().unwrap() };
+        Event { time: SystemTime::UNIX_EPOCH, what, session: 7, ends }
     }
 
     #[test]
     fn json_names_both_ends_their_ports_and_classes() {
-        let json = serde_json::to_string(&event(What::SessionOpened {
-            family: Family::IPv4,
-            tls: false,
-        }))
-        .unwrap();
+        let json = serde_json::to_string(&event(What::SessionOpened { family: Family::IPv4, tls: false })).unwrap();
         assert_eq!(
             json,
             "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"session_opened\",\"family\":\"ipv4\",\"tls\":false,\
@@ -425,12 +348,7 @@ mod tests {
     #[test]
     fn a_name_cannot_forge_a_line() {
         let argument = "x\r\n1970-01-01T00:00:00.000Z session 8 closed\u{1b}[2J".to_owned();
-        let forged = event(What::Command {
-            verb: "STOR",
-            argument,
-            code: 226,
-            duration: Duration::ZERO,
-        });
+        let forged = event(What::Command { verb: "STOR", argument, code: 226, duration: Duration::ZERO });
         for line in [forged.to_string(), serde_json::to_string(&forged).unwrap()] {
             assert!(!line.contains(|c: char| c.is_control()), "{line}");
         }

@@ -27,10 +27,7 @@ pub struct Events {
 
 impl Events {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            sender: broadcast::Sender::new(HELD),
-            sessions: AtomicU64::new(0),
-        })
+        Arc::new(Self { sender: broadcast::Sender::new(HELD), sessions: AtomicU64::new(0) })
     }
 
     /// All events from now on.
@@ -41,16 +38,8 @@ impl Events {
     /// Begins the record of a session.
     pub(crate) fn open_session(self: &Arc<Self>, ends: Ends, tls: bool) -> Recorder {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
-        let recorder = Recorder {
-            events: Arc::clone(self),
-            session,
-            ends,
-            opened: Instant::now(),
-        };
-        recorder.record(What::SessionOpened {
-            family: ends.family(),
-            tls,
-        });
+        let recorder = Recorder { events: Arc::clone(self), session, ends, opened: Instant::now() };
+        recorder.record(What::SessionOpened { family: ends.family(), tls });
         recorder
     }
 }
@@ -98,30 +87,15 @@ impl Recorder {
 
     /// Puts on record what happened on the data connection `ends`.
     pub fn record_at(&self, ends: Ends, what: What) {
-        let event = Event {
-            time: SystemTime::now(),
-            what,
-            session: self.session,
-            ends,
-        };
+        let event = Event { time: SystemTime::now(), what, session: self.session, ends };
         // An error only says that nobody listens.
         let _ = self.events.sender.send(Arc::new(event));
     }
 
     /// Ends the record.
     pub fn close(self, reason: CloseReason, totals: Totals) {
-        let Totals {
-            transfers,
-            bytes_sent,
-            bytes_received,
-        } = totals;
+        let Totals { transfers, bytes_sent, bytes_received } = totals;
         let duration = self.opened.elapsed();
-        self.record(What::SessionClosed {
-            reason,
-            transfers,
-            bytes_sent,
-            bytes_received,
-            duration,
-        });
+        self.record(What::SessionClosed { reason, transfers, bytes_sent, bytes_received, duration });
     }
 }

@@ -59,10 +59,7 @@ fn listener(value: &Value) -> Parsed<SocketAddr> {
 /// What PASV advertises: for everybody, or by the client's network (a table, or `network=address,...` in a variable).
 pub(crate) fn passive_address(value: &Value) -> Parsed<PassiveAddress> {
     let by_client = match &value.kind {
-        ValueKind::Table(table) => table
-            .iter()
-            .map(|(net, address)| (net.clone(), address.clone()))
-            .collect(),
+        ValueKind::Table(table) => table.iter().map(|(net, address)| (net.clone(), address.clone())).collect(),
         ValueKind::String(text) if text == "auto" => return Ok(PassiveAddress::Auto),
         ValueKind::String(text) if text.contains('=') => pairs(value)?,
         _ => return advertised(value).map(PassiveAddress::One),
@@ -82,19 +79,13 @@ pub(crate) fn passive_address(value: &Value) -> Parsed<PassiveAddress> {
     if networks.is_empty() && bad.is_empty() {
         return Err(Bad::because(value, "the table is empty"));
     }
-    if bad.is_empty() {
-        Ok(PassiveAddress::ByClient(networks))
-    } else {
-        Err(bad)
-    }
+    if bad.is_empty() { Ok(PassiveAddress::ByClient(networks)) } else { Err(bad) }
 }
 
 fn pairs(value: &Value) -> Parsed<Vec<(String, Value)>> {
     let pair = |element: &Value| {
         let origin = value.origin().map(str::to_owned);
-        let (net, address) = text(element)?
-            .split_once('=')
-            .ok_or_else(|| Bad::not_allowed(element))?;
+        let (net, address) = text(element)?.split_once('=').ok_or_else(|| Bad::not_allowed(element))?;
         Ok((net.trim().to_owned(), Value::new(origin.as_ref(), address.trim())))
     };
     elements(value)?.iter().map(pair).collect()
@@ -109,10 +100,7 @@ fn network(written: &str) -> Option<IpNet> {
 fn advertised(value: &Value) -> Parsed<Advertised> {
     let written = text(value)?;
     if written.parse::<Ipv6Addr>().is_ok() {
-        return Err(Bad::because(
-            value,
-            "PASV can name an IPv4 address only; IPv6 clients use EPSV",
-        ));
+        return Err(Bad::because(value, "PASV can name an IPv4 address only; IPv6 clients use EPSV"));
     }
     match written.parse::<Ipv4Addr>() {
         Ok(ip) if ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() => {
@@ -131,9 +119,7 @@ fn is_host_name(name: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let last = name.rsplit('.').next().unwrap_or_default();
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
@@ -172,40 +158,20 @@ mod tests {
     fn passive_address_by_network_can_be_written_in_a_variable() {
         let parsed = passive_address(&value("192.168.0.0/16=192.168.1.5, 2001:db8::/32 = ftp.example.org")).unwrap();
         let expected = vec![
-            (
-                "192.168.0.0/16".parse().unwrap(),
-                Advertised::Address(Ipv4Addr::new(192, 168, 1, 5)),
-            ),
-            (
-                "2001:db8::/32".parse().unwrap(),
-                Advertised::Name("ftp.example.org".to_owned()),
-            ),
+            ("192.168.0.0/16".parse().unwrap(), Advertised::Address(Ipv4Addr::new(192, 168, 1, 5))),
+            ("2001:db8::/32".parse().unwrap(), Advertised::Name("ftp.example.org".to_owned())),
         ];
         assert_eq!(parsed, PassiveAddress::ByClient(expected));
         assert!(passive_address(&value("192.168.0.0/33=192.168.1.5")).is_err());
         assert!(passive_address(&value("192.168.0.0/16=auto")).is_err());
-        assert!(
-            passive_address(&value("10.0.0.1/8=10.0.0.1,10.0.0.0/8=10.0.0.2")).is_err(),
-            "one network twice"
-        );
+        assert!(passive_address(&value("10.0.0.1/8=10.0.0.1,10.0.0.0/8=10.0.0.2")).is_err(), "one network twice");
     }
 
     #[test]
     fn listeners_name_every_bad_element() {
-        let bad = listeners(&value(
-            "0.0.0.0, localhost:21, 0.0.0.0:21, 0.0.0.0:21, [::ffff:10.0.0.1]:21",
-        ))
-        .unwrap_err();
+        let bad = listeners(&value("0.0.0.0, localhost:21, 0.0.0.0:21, 0.0.0.0:21, [::ffff:10.0.0.1]:21")).unwrap_err();
         let found: Vec<_> = bad.iter().map(|bad| bad.found.as_str()).collect();
-        assert_eq!(
-            found,
-            [
-                "\"0.0.0.0\"",
-                "\"localhost:21\"",
-                "\"0.0.0.0:21\"",
-                "\"[::ffff:10.0.0.1]:21\""
-            ]
-        );
+        assert_eq!(found, ["\"0.0.0.0\"", "\"localhost:21\"", "\"0.0.0.0:21\"", "\"[::ffff:10.0.0.1]:21\""]);
         assert!(listeners(&value("")).is_err());
         assert_eq!(listeners(&value("127.0.0.1:0,127.0.0.1:0")).unwrap().len(), 2);
     }

@@ -21,10 +21,7 @@ pub(crate) fn read(path: &Path, missing: &str) -> Result<Table, Faults> {
         Err(err) if err.kind() == ErrorKind::NotFound => {
             Err(Faults::one(name, format!("there is no such file; {missing}")))
         }
-        Err(err) => Err(Faults::one(
-            name,
-            format!("cannot be read: {err}; name a text file that this user may read"),
-        )),
+        Err(err) => Err(Faults::one(name, format!("cannot be read: {err}; name a text file that this user may read"))),
     }
 }
 
@@ -40,10 +37,7 @@ pub(crate) fn parse(text: &str, name: &str) -> Result<Table, Faults> {
     let mut faults = Faults::default();
     for error in errors {
         let message = error.message().replace('\n', ", ");
-        faults.push(
-            lines.origin(error.span()),
-            format!("this is not TOML: {message}; correct this line"),
-        );
+        faults.push(lines.origin(error.span()), format!("this is not TOML: {message}; correct this line"));
     }
     faults.or(lines.table(table.into_inner()))
 }
@@ -69,9 +63,7 @@ impl Lines<'_> {
 
     fn table(&self, table: DeTable<'_>) -> Table {
         let entries = table.into_iter();
-        entries
-            .map(|(key, value)| (key.into_inner().into_owned(), self.value(value)))
-            .collect()
+        entries.map(|(key, value)| (key.into_inner().into_owned(), self.value(value))).collect()
     }
 
     fn value(&self, value: Spanned<DeValue<'_>>) -> Value {
@@ -81,10 +73,9 @@ impl Lines<'_> {
             // No setting needs more than an i64: a larger number stays text, and the key refuses it as such.
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or_else(|_| ValueKind::String(number.to_string()), ValueKind::I64),
-            DeValue::Float(number) => number
-                .as_str()
-                .parse()
-                .map_or_else(|_| ValueKind::String(number.to_string()), ValueKind::Float),
+            DeValue::Float(number) => {
+                number.as_str().parse().map_or_else(|_| ValueKind::String(number.to_string()), ValueKind::Float)
+            }
             DeValue::Boolean(value) => ValueKind::Boolean(value),
             DeValue::Datetime(moment) => ValueKind::String(moment.to_string()),
             DeValue::Array(items) => ValueKind::Array(items.into_iter().map(|item| self.value(item)).collect()),

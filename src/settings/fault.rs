@@ -27,10 +27,7 @@ impl Faults {
 
     /// Adds a fault.
     pub fn push(&mut self, origin: impl Into<String>, text: impl Into<String>) {
-        self.0.push(Fault {
-            origin: origin.into(),
-            text: text.into(),
-        });
+        self.0.push(Fault { origin: origin.into(), text: text.into() });
     }
 
     /// Adds what is wrong with the value of `key`, for which `allowed` says what to write.
@@ -51,10 +48,7 @@ impl Faults {
             .map(|(_, known)| format!(" (did you mean {known}?)"))
             .unwrap_or_default();
         let (name, known) = (name.escape_debug(), known.join(", "));
-        self.push(
-            origin,
-            format!("there is no \"{name}\" {place}{near}; write one of {known}"),
-        );
+        self.push(origin, format!("there is no \"{name}\" {place}{near}; write one of {known}"));
     }
 
     /// Adds all of `others`.

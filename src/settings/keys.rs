@@ -21,11 +21,8 @@ pub struct Key {
 const ON_OFF: &Choices<bool> = &[("on", true), ("off", false)];
 const PASSIVE_PEER: &Choices<PassivePeer> = &[("same-address", PassivePeer::SameAddress), ("any", PassivePeer::Any)];
 const EPSV: &Choices<Epsv> = &[("on", Epsv::On), ("ipv6-only", Epsv::Ipv6Only)];
-const ANONYMOUS: &Choices<Anonymous> = &[
-    ("off", Anonymous::Off),
-    ("read-only", Anonymous::ReadOnly),
-    ("read-write", Anonymous::ReadWrite),
-];
+const ANONYMOUS: &Choices<Anonymous> =
+    &[("off", Anonymous::Off), ("read-only", Anonymous::ReadOnly), ("read-write", Anonymous::ReadWrite)];
 const ASCII: &Choices<Ascii> = &[("convert", Ascii::Convert), ("binary", Ascii::Binary)];
 const FORMAT: &Choices<LogFormat> = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVEL: &Choices<LogLevel> = &[
@@ -44,12 +41,7 @@ pub static KEYS: &[Key] = &[
         allowed: r#"a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
         set: |settings, value| address::listeners(value).map(|it| settings.server.listen = it),
         show: |settings| {
-            let listeners: Vec<_> = settings
-                .server
-                .listen
-                .iter()
-                .map(|it| quoted(&it.to_string()))
-                .collect();
+            let listeners: Vec<_> = settings.server.listen.iter().map(|it| quoted(&it.to_string())).collect();
             format!("[{}]", listeners.join(", "))
         },
     },

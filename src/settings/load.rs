@@ -96,10 +96,7 @@ impl Layer {
                         layer.put(format!("{section}.{name}"), value, faults);
                     }
                 }
-                _ => faults.push(
-                    origin,
-                    format!("{section} is a section; write [{section}] and its keys below it"),
-                ),
+                _ => faults.push(origin, format!("{section} is a section; write [{section}] and its keys below it")),
             }
         }
         layer
@@ -113,9 +110,7 @@ impl Layer {
         let mut layer = Self::default();
         for (variable, value) in variables {
             let source = Map::from_iter([(variable.clone(), value)]);
-            let environment = Environment::with_prefix("LONGSHORE")
-                .prefix_separator("__")
-                .separator("__");
+            let environment = Environment::with_prefix("LONGSHORE").prefix_separator("__").separator("__");
             for (name, value) in environment.source(Some(source)).collect().unwrap_or_default() {
                 layer.put(name, Value::new(Some(&variable), value.kind), faults);
             }
@@ -172,9 +167,7 @@ fn merge(layers: [Layer; 3]) -> Result<Loaded, Faults> {
         origins.extend(layer.0.iter().map(|(name, value)| (name.clone(), origin_of(value))));
         builder = builder.add_source(layer);
     }
-    let merged = builder
-        .build()
-        .map_err(|err| Faults::one("settings", err.to_string()))?;
+    let merged = builder.build().map_err(|err| Faults::one("settings", err.to_string()))?;
     let mut settings = Settings::default();
     let mut faults = Faults::default();
     for key in KEYS.iter().filter(|key| origins.contains_key(key.name)) {
@@ -229,14 +222,8 @@ mod tests {
     fn load_all(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Loaded, String> {
         let mut written = tempfile::NamedTempFile::new().unwrap();
         written.write_all(file.as_bytes()).unwrap();
-        let variables = variables
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()));
-        let faults = |faults: Faults| {
-            faults
-                .to_string()
-                .replace(&written.path().display().to_string(), "f.toml")
-        };
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let faults = |faults: Faults| faults.to_string().replace(&written.path().display().to_string(), "f.toml");
         load(Some(written.path()), variables, flags).map_err(faults)
     }
 
@@ -275,10 +262,7 @@ mod tests {
         for section in keys::sections() {
             shown += &format!("[{section}]\n");
             for name in keys::in_section(section) {
-                shown += &format!(
-                    "{name} = {}\n",
-                    keys::find(&format!("{section}.{name}")).unwrap().show(&first)
-                );
+                shown += &format!("{name} = {}\n", keys::find(&format!("{section}.{name}")).unwrap().show(&first));
             }
         }
         assert_eq!(load_file(&shown).unwrap().settings, first);
@@ -331,13 +315,7 @@ mod tests {
         let mut flags = Flags::default();
         flags.set_port(2121);
         let defaults = load(None, NOTHING, &flags).unwrap();
-        let listeners: Vec<_> = defaults
-            .settings
-            .server
-            .listen
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let listeners: Vec<_> = defaults.settings.server.listen.iter().map(ToString::to_string).collect();
         assert_eq!(listeners, ["0.0.0.0:2121", "[::]:2121"]);
         assert_eq!(defaults.origin("server.listen"), "--port");
 
@@ -368,10 +346,7 @@ mod tests {
                 "\n[sever]\n",
                 r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, transfer, log"#,
             ),
-            (
-                "log = 3",
-                "f.toml:1: log is a section; write [log] and its keys below it",
-            ),
+            ("log = 3", "f.toml:1: log is a section; write [log] and its keys below it"),
             (
                 "[storage]\numask = 18",
                 r#"f.toml:2: storage.umask = 18 is not allowed; write octal digits in quotes, from "000" to "777", such as "022""#,
@@ -380,10 +355,7 @@ mod tests {
                 "[server]\nidle_timeout = 0",
                 "f.toml:2: server.idle_timeout = 0 is not allowed; write whole seconds, from 1 to 86400",
             ),
-            (
-                "[server]\nepsv = true",
-                r#"f.toml:2: server.epsv = true is not allowed; write "on" or "ipv6-only""#,
-            ),
+            ("[server]\nepsv = true", r#"f.toml:2: server.epsv = true is not allowed; write "on" or "ipv6-only""#),
             (
                 "[accounts]\nanonymous = \"off\"",
                 r#"f.toml:2: accounts.anonymous = "off" without an accounts file lets nobody in; set accounts.file too"#,

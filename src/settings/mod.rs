@@ -207,38 +207,24 @@ impl Default for ServerSettings {
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self {
-            root: PathBuf::from("ftp"),
-            umask: 0o022,
-            fsync: false,
-        }
+        Self { root: PathBuf::from("ftp"), umask: 0o022, fsync: false }
     }
 }
 
 impl Default for AccountSettings {
     fn default() -> Self {
-        Self {
-            file: None,
-            anonymous: Anonymous::ReadOnly,
-        }
+        Self { file: None, anonymous: Anonymous::ReadOnly }
     }
 }
 
 impl Default for TransferSettings {
     fn default() -> Self {
-        Self {
-            ascii: Ascii::Convert,
-            sha256: false,
-        }
+        Self { ascii: Ascii::Convert, sha256: false }
     }
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            level: LogLevel::Info,
-            sessions: None,
-        }
+        Self { format: LogFormat::Text, level: LogLevel::Info, sessions: None }
     }
 }

@@ -96,11 +96,7 @@ pub(crate) fn path(value: &Value) -> Parsed<PathBuf> {
 
 /// A path, or `none` where there shall be no file.
 pub(crate) fn path_unless(none: &str, value: &Value) -> Parsed<Option<PathBuf>> {
-    if text(value)? == none {
-        Ok(None)
-    } else {
-        path(value).map(Some)
-    }
+    if text(value)? == none { Ok(None) } else { path(value).map(Some) }
 }
 
 /// One of a few names.
@@ -139,9 +135,7 @@ pub(crate) fn seconds(value: &Value, bounds: RangeInclusive<u64>) -> Parsed<Dura
 pub(crate) fn umask(value: &Value) -> Parsed<u32> {
     let digits = text(value)?.trim();
     let octal = !digits.is_empty() && digits.len() <= 4 && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
-    let mask = u32::from_str_radix(digits, 8)
-        .ok()
-        .filter(|mask| octal && *mask <= 0o777);
+    let mask = u32::from_str_radix(digits, 8).ok().filter(|mask| octal && *mask <= 0o777);
     mask.ok_or_else(|| Bad::not_allowed(value))
 }
 
@@ -156,10 +150,7 @@ pub(crate) fn passive_ports(value: &Value) -> Parsed<RangeInclusive<u16>> {
         return Err(Bad::because(value, "the first port is above the last"));
     }
     if first < 1024 {
-        return Err(Bad::because(
-            value,
-            "ports below 1024 belong to the system's own services",
-        ));
+        return Err(Bad::because(value, "ports below 1024 belong to the system's own services"));
     }
     Ok(first..=last)
 }
@@ -174,12 +165,7 @@ mod tests {
 
     #[test]
     fn umask_is_octal_and_at_most_777() {
-        for (written, mask) in [
-            ("022", Some(0o022)),
-            ("0", Some(0)),
-            ("0777", Some(0o777)),
-            ("1000", None),
-        ] {
+        for (written, mask) in [("022", Some(0o022)), ("0", Some(0)), ("0777", Some(0o777)), ("1000", None)] {
             assert_eq!(umask(&value(written)).ok(), mask, "{written}");
         }
         for written in ["", "8", "0o22", "+22", "-1", "00022", "22 2"] {

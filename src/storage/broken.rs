@@ -28,12 +28,7 @@ pub(super) struct OldFile {
 
 impl From<&Stat> for OldFile {
     fn from(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            seconds: stat.st_mtime,
-            nanoseconds: stat.st_mtime_nsec,
-        }
+        Self { device: stat.st_dev, inode: stat.st_ino, seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec }
     }
 }
 
@@ -72,12 +67,7 @@ mod tests {
     use super::*;
 
     fn file(inode: u64) -> OldFile {
-        OldFile {
-            device: 1,
-            inode,
-            seconds: 5,
-            nanoseconds: 0,
-        }
+        OldFile { device: 1, inode, seconds: 5, nanoseconds: 0 }
     }
 
     #[test]

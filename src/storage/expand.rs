@@ -32,12 +32,7 @@ pub(super) enum Label {
 
 impl Group {
     pub fn new(directory: VirtualPath, prefix: Vec<u8>, names: Vec<CString>) -> Self {
-        Self {
-            directory,
-            names,
-            label: Label::Prefix(prefix),
-            with_itself: false,
-        }
+        Self { directory, names, label: Label::Prefix(prefix), with_itself: false }
     }
 
     /// The one thing at `path`, shown as the client wrote it.
@@ -45,12 +40,7 @@ impl Group {
         // A component of a resolved path has no NUL, and the root's own name is ".".
         let name = CString::new(path.name()).ok().filter(|name| !name.is_empty());
         let names = vec![name.unwrap_or_else(|| c".".to_owned())];
-        Self {
-            directory: path.parent(),
-            names,
-            label: Label::Exactly(shown),
-            with_itself: false,
-        }
+        Self { directory: path.parent(), names, label: Label::Exactly(shown), with_itself: false }
     }
 }
 
@@ -98,10 +88,7 @@ struct Found {
 
 impl Found {
     fn step(&self, path: VirtualPath, name: &[u8]) -> Found {
-        Found {
-            path,
-            prefix: [&self.prefix, name, b"/"].concat(),
-        }
+        Found { path, prefix: [&self.prefix, name, b"/"].concat() }
     }
 }
 
@@ -109,19 +96,10 @@ impl Found {
 pub(super) fn expand(home: &Home, cwd: &VirtualPath, pattern: &[u8]) -> Result<Vec<Group>, Fault> {
     let mut budget = Budget::new();
     let mut found = match pattern.starts_with(b"/") {
-        true => vec![Found {
-            path: VirtualPath::root(),
-            prefix: b"/".to_vec(),
-        }],
-        false => vec![Found {
-            path: cwd.clone(),
-            prefix: Vec::new(),
-        }],
+        true => vec![Found { path: VirtualPath::root(), prefix: b"/".to_vec() }],
+        false => vec![Found { path: cwd.clone(), prefix: Vec::new() }],
     };
-    let mut components: Vec<&[u8]> = pattern
-        .split(|&byte| byte == b'/')
-        .filter(|part| !part.is_empty())
-        .collect();
+    let mut components: Vec<&[u8]> = pattern.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).collect();
     let last = components.pop().unwrap_or(b".");
     for component in components {
         let mut deeper = Vec::new();
@@ -148,14 +126,13 @@ pub(super) fn expand(home: &Home, cwd: &VirtualPath, pattern: &[u8]) -> Result<V
 
 fn enter_matches(home: &Home, from: &Found, component: &[u8], budget: &mut Budget) -> Result<Vec<Found>, Fault> {
     match component {
+        // "file/.." is nothing, although its text would lead somewhere.
+        b"." | b".." if home.open_dir(&from.path).is_err() => Ok(Vec::new()),
         b"." => Ok(vec![from.step(from.path.clone(), component)]),
         b".." => Ok(vec![from.step(from.path.parent(), component)]),
         _ => {
             let names = matching_names(home, &from.path, component, budget)?;
-            Ok(names
-                .iter()
-                .map(|name| from.step(from.path.child(name.to_bytes()), name.to_bytes()))
-                .collect())
+            Ok(names.iter().map(|name| from.step(from.path.child(name.to_bytes()), name.to_bytes())).collect())
         }
     }
 }
@@ -175,13 +152,7 @@ fn matching_names(
         };
     };
     // `resolve` refuses what no client may name.
-    let name = directory
-        .resolve(&literal)
-        .ok()
-        .and_then(|_| CString::new(literal).ok());
-    let exists = |name: &CString| {
-        home.open_dir(directory)
-            .is_ok_and(|handle| stat_name(handle, name).is_ok())
-    };
+    let name = directory.resolve(&literal).ok().and_then(|_| CString::new(literal).ok());
+    let exists = |name: &CString| home.open_dir(directory).is_ok_and(|handle| stat_name(handle, name).is_ok());
     Ok(name.filter(exists).into_iter().collect())
 }

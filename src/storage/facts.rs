@@ -90,19 +90,11 @@ fn system_time(stat: &Stat) -> SystemTime {
 fn utc(time: SystemTime) -> DateTime<Utc> {
     let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_secs()).ok(),
-        Err(before) => i64::try_from(before.duration().as_secs_f64().ceil() as u64)
-            .ok()
-            .map(|seconds| -seconds),
+        Err(before) => i64::try_from(before.duration().as_secs_f64().ceil() as u64).ok().map(|seconds| -seconds),
     };
-    let date = seconds
-        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-        .unwrap_or(DateTime::UNIX_EPOCH);
+    let date = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or(DateTime::UNIX_EPOCH);
     // Both line formats have room for four digits.
-    if (0..=9999).contains(&date.year()) {
-        date
-    } else {
-        DateTime::UNIX_EPOCH
-    }
+    if (0..=9999).contains(&date.year()) { date } else { DateTime::UNIX_EPOCH }
 }
 
 /// Appends `number` in decimal, at least `width` characters wide, filled on the left with `fill`.
@@ -131,10 +123,7 @@ pub(super) fn push_clock(out: &mut Vec<u8>, time: &DateTime<Utc>, separator: &[u
 
 /// Appends a name as a line may carry it: CR and LF would forge another line, all other bytes stay what they are.
 pub(super) fn push_name(out: &mut Vec<u8>, name: &[u8]) {
-    out.extend(
-        name.iter()
-            .map(|&byte| if matches!(byte, b'\r' | b'\n') { b'?' } else { byte }),
-    );
+    out.extend(name.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b'?' } else { byte }));
 }
 
 #[cfg(test)]

@@ -49,10 +49,7 @@ pub struct Fault {
 impl Fault {
     /// A fault with its sentence.
     pub fn new(kind: FaultKind, sentence: impl Into<String>) -> Self {
-        Self {
-            kind,
-            sentence: sentence.into(),
-        }
+        Self { kind, sentence: sentence.into() }
     }
 
     /// What the operating system, or cap-std, said when `action` was tried on `path`.
@@ -61,54 +58,31 @@ impl Fault {
             return Self::from_error_without_number(action, path, error);
         };
         let (kind, sentence) = match errno {
-            Errno::NOENT if matches!(action, Action::Create | Action::Mkdir) => (
-                FaultKind::NotFound,
-                format!("The directory {} does not exist; create it first.", path.parent()),
-            ),
+            Errno::NOENT if matches!(action, Action::Create | Action::Mkdir) => {
+                (FaultKind::NotFound, format!("The directory {} does not exist; create it first.", path.parent()))
+            }
             Errno::NOENT => (FaultKind::NotFound, format!("There is no file or directory {path}.")),
             Errno::ACCESS | Errno::PERM => (
                 FaultKind::Permission,
-                format!(
-                    "The server's operating system does not allow it to {} {path}.",
-                    words(action)
-                ),
+                format!("The server's operating system does not allow it to {} {path}.", words(action)),
             ),
-            Errno::ROFS => (
-                FaultKind::Permission,
-                format!("{path} is on a file system that can only be read."),
-            ),
+            Errno::ROFS => (FaultKind::Permission, format!("{path} is on a file system that can only be read.")),
             Errno::NOSPC => (FaultKind::NoSpace, "The server's disk is full.".to_owned()),
             Errno::DQUOT => (FaultKind::NoSpace, "The server's disk quota is used up.".to_owned()),
-            Errno::FBIG => (
-                FaultKind::NoSpace,
-                format!("{path} would become larger than a file may be there."),
-            ),
-            Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ if names_something_new(action) => (
-                FaultKind::NameNotAllowed,
-                format!("The server's file system does not take the name {path}."),
-            ),
+            Errno::FBIG => (FaultKind::NoSpace, format!("{path} would become larger than a file may be there.")),
+            Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ if names_something_new(action) => {
+                (FaultKind::NameNotAllowed, format!("The server's file system does not take the name {path}."))
+            }
             Errno::NAMETOOLONG => (FaultKind::NameNotAllowed, "This path is too long.".to_owned()),
             Errno::NOTEMPTY => (FaultKind::NotEmpty, format!("The directory {path} is not empty.")),
             Errno::EXIST => (FaultKind::Exists, format!("{path} exists already.")),
             Errno::ISDIR => (FaultKind::NotAFile, format!("{path} is a directory.")),
-            Errno::NOTDIR => (
-                FaultKind::NotADirectory,
-                format!("{path} is not a directory, or a part of it is not."),
-            ),
+            Errno::NOTDIR => (FaultKind::NotADirectory, format!("{path} is not a directory, or a part of it is not.")),
             Errno::NXIO | Errno::NODEV => (FaultKind::NotAFile, format!("{path} is not a regular file.")),
-            Errno::LOOP => (
-                FaultKind::Permission,
-                format!("{path} leads through too many symbolic links."),
-            ),
-            Errno::XDEV => (
-                FaultKind::BadRequest,
-                format!("{path} would have to move to another file system."),
-            ),
+            Errno::LOOP => (FaultKind::Permission, format!("{path} leads through too many symbolic links.")),
+            Errno::XDEV => (FaultKind::BadRequest, format!("{path} would have to move to another file system.")),
             Errno::BUSY | Errno::TXTBSY => (FaultKind::Busy, format!("{path} is in use; try again later.")),
-            _ => (
-                FaultKind::Local,
-                format!("The server could not {} {path}: {error}.", words(action)),
-            ),
+            _ => (FaultKind::Local, format!("The server could not {} {path}: {error}.", words(action))),
         };
         Self { kind, sentence }
     }
@@ -116,15 +90,11 @@ impl Fault {
     /// cap-std reports a path that leads out of the home as `PermissionDenied` without an errno.
     fn from_error_without_number(action: Action, path: &VirtualPath, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::PermissionDenied => Self::new(
-                FaultKind::Permission,
-                format!("{path} leads out of your home directory."),
-            ),
+            io::ErrorKind::PermissionDenied => {
+                Self::new(FaultKind::Permission, format!("{path} leads out of your home directory."))
+            }
             io::ErrorKind::NotFound => Self::from_io(action, path, &Errno::NOENT.into()),
-            _ => Self::new(
-                FaultKind::Local,
-                format!("The server could not {} {path}: {error}.", words(action)),
-            ),
+            _ => Self::new(FaultKind::Local, format!("The server could not {} {path}: {error}.", words(action))),
         }
     }
 }
@@ -192,10 +162,7 @@ mod tests {
         let path = VirtualPath::root().resolve(b"sub/x").unwrap();
         let sentence = |action| Fault::from_io(action, &path, &Errno::NOENT.into()).sentence;
         assert_eq!(sentence(Action::Read), "There is no file or directory /sub/x.");
-        assert_eq!(
-            sentence(Action::Create),
-            "The directory /sub does not exist; create it first."
-        );
+        assert_eq!(sentence(Action::Create), "The directory /sub does not exist; create it first.");
     }
 
     #[test]

@@ -160,10 +160,7 @@ fn next_unit(text: &[u8]) -> (Unit, &[u8]) {
         0xf0.. => 4,
         _ => 1,
     };
-    let character = text
-        .get(..length)
-        .and_then(|bytes| str::from_utf8(bytes).ok())
-        .and_then(|s| s.chars().next());
+    let character = text.get(..length).and_then(|bytes| str::from_utf8(bytes).ok()).and_then(|s| s.chars().next());
     match character {
         Some(character) => (character.into(), &text[length..]),
         None => (FIRST_BYTE + Unit::from(text[0]), &text[1..]),
@@ -182,14 +179,9 @@ mod tests {
 
     #[test]
     fn stars_take_any_number_of_characters() {
-        for (pattern, name) in [
-            ("*", "a"),
-            ("*.txt", "a.txt"),
-            ("a*b*c", "abbc"),
-            ("a*", "a"),
-            ("**", "x"),
-            ("*?", "é"),
-        ] {
+        for (pattern, name) in
+            [("*", "a"), ("*.txt", "a.txt"), ("a*b*c", "abbc"), ("a*", "a"), ("**", "x"), ("*?", "é")]
+        {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [("*.txt", "a.txt2"), ("a*b", "a"), ("*??", "é"), ("", "a")] {

@@ -34,9 +34,7 @@ impl Algorithm {
 
     /// The algorithm of this name, in any case.
     pub fn parse(name: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| name.eq_ignore_ascii_case(algorithm.name().as_bytes()))
+        Self::ALL.into_iter().find(|algorithm| name.eq_ignore_ascii_case(algorithm.name().as_bytes()))
     }
 }
 
@@ -82,9 +80,7 @@ fn digest<D: Digest>(
             _ => {}
         }
     }
-    Ok(Some(
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-    ))
+    Ok(Some(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 #[cfg(test)]
@@ -122,19 +118,13 @@ mod tests {
 
     #[test]
     fn a_file_that_ends_too_early_has_no_digest() {
-        assert_eq!(
-            sha256(b"abc", 0, Some(4)).unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
+        assert_eq!(sha256(b"abc", 0, Some(4)).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
     fn a_cancelled_hash_ends() {
         let cancelled = AtomicBool::new(true);
-        assert_eq!(
-            hash(file(b"abc"), 0, None, Algorithm::Sha256, &cancelled).unwrap(),
-            None
-        );
+        assert_eq!(hash(file(b"abc"), 0, None, Algorithm::Sha256, &cancelled).unwrap(), None);
     }
 
     #[test]

@@ -31,11 +31,7 @@ impl Home {
     /// Opens the directory at `path`. All homes of a server share one `broken`, since two accounts may share a file.
     pub fn open(path: &Path, broken: Arc<BrokenReplacements>) -> io::Result<Home> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-        Ok(Home {
-            dir,
-            path: path.to_owned(),
-            broken,
-        })
+        Ok(Home { dir, path: path.to_owned(), broken })
     }
 
     /// Where the home is on the server.
@@ -76,10 +72,7 @@ impl Home {
     /// The seat of `path` itself: a symbolic link at its end is not followed.
     pub(super) fn seat(&self, path: &VirtualPath) -> io::Result<Seat> {
         let name = if path.is_root() { b"." } else { path.name() };
-        Ok(Seat {
-            directory: self.open_dir(&path.parent())?,
-            name: CString::new(name)?,
-        })
+        Ok(Seat { directory: self.open_dir(&path.parent())?, name: CString::new(name)? })
     }
 
     /// The seat of what `path` leads to. What is not there is found in its directory too.
@@ -127,12 +120,7 @@ pub(super) fn stat_name(directory: impl AsFd, name: &CStr) -> rustix::io::Result
 
 /// A handle of the same directory that can be read and synced.
 pub(super) fn readable(directory: impl AsFd) -> rustix::io::Result<OwnedFd> {
-    openat(
-        directory,
-        c".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
+    openat(directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Calls `each` with the names in `directory` that clients may see, in the directory's order, until it returns false.
@@ -150,7 +138,5 @@ pub(super) fn for_each_name(directory: impl AsFd, mut each: impl FnMut(&CStr) ->
 
 /// The text of the symbolic link `name` in `directory`, empty when it cannot be read.
 pub(super) fn link_text(directory: impl AsFd, name: &CStr) -> Vec<u8> {
-    rustix::fs::readlinkat(directory, name, Vec::new())
-        .map(CString::into_bytes)
-        .unwrap_or_default()
+    rustix::fs::readlinkat(directory, name, Vec::new()).map(CString::into_bytes).unwrap_or_default()
 }

@@ -26,12 +26,7 @@ pub fn clear_leftovers(root: &Path) -> io::Result<usize> {
         if let Ok(directory) = root.open_dir(&path) {
             let found = survey(&directory).unwrap_or_default();
             removed += found.leftovers.iter().filter(|name| remove(&directory, name)).count();
-            pending.extend(
-                found
-                    .directories
-                    .iter()
-                    .map(|name| path.join(OsStr::from_bytes(name.to_bytes()))),
-            );
+            pending.extend(found.directories.iter().map(|name| path.join(OsStr::from_bytes(name.to_bytes()))));
         }
     }
     Ok(removed)

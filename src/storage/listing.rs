@@ -68,11 +68,7 @@ impl ListRequest {
 
     /// The argument of MLSD: a directory and nothing else.
     pub fn exact(argument: &[u8]) -> Self {
-        Self {
-            exact: true,
-            argument: argument.to_vec(),
-            ..Self::default()
-        }
+        Self { exact: true, argument: argument.to_vec(), ..Self::default() }
     }
 
     fn set(&mut self, letter: u8) {
@@ -137,12 +133,9 @@ impl Storage {
     pub fn list(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Listing, Fault> {
         self.permit(Action::List, cwd)?;
         let mut groups = self.literal(cwd, request, style).or_else(|fault| {
-            let globs = !request.exact && is_pattern(&request.argument) && fault.kind != FaultKind::Local;
-            if globs {
-                expand(&self.home, cwd, &request.argument)
-            } else {
-                Err(fault)
-            }
+            let absent = matches!(fault.kind, FaultKind::NotFound | FaultKind::NotADirectory);
+            let globs = absent && !request.exact && is_pattern(&request.argument);
+            if globs { expand(&self.home, cwd, &request.argument) } else { Err(fault) }
         })?;
         for group in &mut groups {
             sort(&self.home, group, request);
@@ -150,48 +143,28 @@ impl Storage {
         if request.reverse {
             groups.reverse();
         }
-        let writer = Writer {
-            home: Arc::clone(&self.home),
-            rights: self.rights,
-            style,
-        };
-        Ok(Listing {
-            writer,
-            groups: groups.into_iter(),
-            current: None,
-        })
+        let writer = Writer { home: Arc::clone(&self.home), rights: self.rights, style };
+        Ok(Listing { writer, groups: groups.into_iter(), current: None })
     }
 
     /// What is there under the name that the client wrote.
     fn literal(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Vec<Group>, Fault> {
         let path = cwd.resolve(&request.argument)?;
         let fault = |error| Fault::from_io(Action::List, &path, &error);
-        // What a link leads to, or the broken link.
-        let facts = self
-            .home
-            .stat(&path)
-            .or_else(|_| self.home.stat_link(&path))
-            .map_err(fault)?;
-        let is_directory = Facts::from(&facts).kind == Kind::Directory;
+        let stat = match self.home.stat(&path) {
+            // A link that leads nowhere or out of the home is still a name to be listed.
+            Err(error) if !request.exact => self.home.stat_link(&path).map_err(|_| fault(error))?,
+            stat => stat.map_err(fault)?,
+        };
+        let is_directory = Facts::from(&stat).kind == Kind::Directory;
         if request.exact && !is_directory {
-            return Err(Fault::new(
-                FaultKind::NotADirectory,
-                format!("{path} is not a directory."),
-            ));
+            return Err(Fault::new(FaultKind::NotADirectory, format!("{path} is not a directory.")));
         }
         if !is_directory || request.directory_itself {
-            let shown = if request.argument.is_empty() {
-                b"."
-            } else {
-                request.argument.as_slice()
-            };
+            let shown = if request.argument.is_empty() { b"." } else { request.argument.as_slice() };
             return Ok(vec![Group::single(&path, shown.to_vec())]);
         }
-        let prefix = if style == Style::Names {
-            prefix(&request.argument)
-        } else {
-            Vec::new()
-        };
+        let prefix = if style == Style::Names { prefix(&request.argument) } else { Vec::new() };
         let names = Budget::new().names(&self.home, &path, |name| request.shows(name))?;
         let with_itself = match style {
             // cdir and pdir, as ProFTPD and Pure-FTPd send them (RFC 3659, section 7.5.1).
@@ -200,10 +173,7 @@ impl Storage {
             // A client that fetches by these names would not know what to do with them.
             Style::Names => false,
         };
-        Ok(vec![Group {
-            with_itself,
-            ..Group::new(path, prefix, names)
-        }])
+        Ok(vec![Group { with_itself, ..Group::new(path, prefix, names) }])
     }
 }
 
@@ -216,7 +186,8 @@ fn prefix(argument: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Names come sorted by their bytes; other orders need facts. Equal ones stay in the order of their names.
+/// Names come sorted by their bytes; other orders need facts. Equal ones stay in the order of their names,
+/// and what a pattern found in several directories stays apart.
 fn sort(home: &Home, group: &mut Group, request: &ListRequest) {
     if let (true, Ok(directory)) = (request.by_time || request.by_size, home.open_dir(&group.directory)) {
         group.names.sort_by_cached_key(|name| {
@@ -270,12 +241,7 @@ impl Writer {
                 self.around(out, &path.parent(), Place::Above, b"..", now);
             }
         }
-        Some(Current {
-            path,
-            handle,
-            names: group.names.into_iter(),
-            label: group.label,
-        })
+        Some(Current { path, handle, names: group.names.into_iter(), label: group.label })
     }
 
     fn around(&self, out: &mut Vec<u8>, path: &VirtualPath, place: Place, name: &[u8], now: SystemTime) {

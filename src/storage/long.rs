@@ -9,9 +9,8 @@ use super::facts::{Facts, Kind, push_clock, push_name, push_number};
 /// From this age on `ls -l` and the servers that imitate it print the year in place of the time.
 const RECENT: Duration = Duration::from_secs(182 * 24 * 60 * 60);
 
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
+const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// Appends one line of a long listing, without its end. `target` is where a symbolic link leads. Times are UTC.
 pub(super) fn push_long_line(out: &mut Vec<u8>, facts: &Facts, now: SystemTime, name: &[u8], target: Option<&[u8]>) {
@@ -88,17 +87,8 @@ mod tests {
     }
 
     fn line(mode: u32, kind: Kind, now: SystemTime, name: &[u8], target: Option<&[u8]>) -> String {
-        let facts = Facts {
-            kind,
-            size: 1234,
-            modified: new_year(),
-            mode,
-            device: 1,
-            inode: 2,
-            links: 1,
-            uid: 1000,
-            gid: 1000,
-        };
+        let facts =
+            Facts { kind, size: 1234, modified: new_year(), mode, device: 1, inode: 2, links: 1, uid: 1000, gid: 1000 };
         let mut out = Vec::new();
         push_long_line(&mut out, &facts, now, name, target);
         String::from_utf8(out).unwrap()
@@ -115,10 +105,7 @@ mod tests {
 
     #[test]
     fn old_and_future_files_show_their_year() {
-        for now in [
-            new_year() + RECENT + Duration::from_secs(1),
-            new_year() - Duration::from_secs(1),
-        ] {
+        for now in [new_year() + RECENT + Duration::from_secs(1), new_year() - Duration::from_secs(1)] {
             assert_eq!(
                 line(0o041_777, Kind::Directory, now, b"tmp", None),
                 "drwxrwxrwt    1 1000     1000         1234 Jan 02  2026 tmp"

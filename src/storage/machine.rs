@@ -38,11 +38,7 @@ impl FactSet {
 
     /// The parameter of FEAT's MLST line: every fact, the enabled ones marked with '*'.
     pub fn feature(&self) -> String {
-        NAMES
-            .iter()
-            .zip(self.0)
-            .map(|(name, on)| format!("{name}{};", if on { "*" } else { "" }))
-            .collect()
+        NAMES.iter().zip(self.0).map(|(name, on)| format!("{name}{};", if on { "*" } else { "" })).collect()
     }
 }
 
@@ -53,11 +49,7 @@ fn is_fact(fact: &[u8], name: &str) -> bool {
 /// The enabled facts, as the reply to OPTS MLST repeats them.
 impl Display for FactSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        NAMES
-            .iter()
-            .zip(self.0)
-            .filter(|(_, on)| *on)
-            .try_for_each(|(name, _)| write!(f, "{name};"))
+        NAMES.iter().zip(self.0).filter(|(_, on)| *on).try_for_each(|(name, _)| write!(f, "{name};"))
     }
 }
 
@@ -167,12 +159,7 @@ fn push_permissions(out: &mut Vec<u8>, kind: Kind, place: Place, rights: Rights)
         ],
         (Kind::Link | Kind::Other, _) => &[(b'd', Action::Delete), (b'f', Action::Rename)],
     };
-    out.extend(
-        letters
-            .iter()
-            .filter(|(_, action)| rights.allow(*action))
-            .map(|(letter, _)| letter),
-    );
+    out.extend(letters.iter().filter(|(_, action)| rights.allow(*action)).map(|(letter, _)| letter));
 }
 
 fn push_unique(out: &mut Vec<u8>, facts: &Facts) {
@@ -191,17 +178,7 @@ mod tests {
 
     fn facts(kind: Kind) -> Facts {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_323_045_900);
-        Facts {
-            kind,
-            size: 1234,
-            modified,
-            mode: 0o100_644,
-            device: 0xfd01,
-            inode: 0x1a2b,
-            links: 1,
-            uid: 0,
-            gid: 0,
-        }
+        Facts { kind, size: 1234, modified, mode: 0o100_644, device: 0xfd01, inode: 0x1a2b, links: 1, uid: 0, gid: 0 }
     }
 
     fn line(kind: Kind, rights: Rights, set: &FactSet, name: &[u8]) -> String {
@@ -226,10 +203,7 @@ mod tests {
 
     #[test]
     fn names_forge_no_line_and_no_facts_leave_a_blank() {
-        assert_eq!(
-            line(Kind::File, Rights::ReadOnly, &FactSet::parse(b""), b"a\r\nb"),
-            " a??b"
-        );
+        assert_eq!(line(Kind::File, Rights::ReadOnly, &FactSet::parse(b""), b"a\r\nb"), " a??b");
     }
 
     #[test]
@@ -237,9 +211,6 @@ mod tests {
         let set = FactSet::parse(b"SIZE;Type;media-type;unix.mode");
         assert_eq!(set.to_string(), "type;size;UNIX.mode;");
         assert_eq!(set.feature(), "type*;size*;modify;perm;unique;UNIX.mode*;");
-        assert_eq!(
-            FactSet::default().feature(),
-            "type*;size*;modify*;perm*;unique*;UNIX.mode*;"
-        );
+        assert_eq!(FactSet::default().feature(), "type*;size*;modify*;perm*;unique*;UNIX.mode*;");
     }
 }

@@ -17,6 +17,8 @@ mod long;
 mod machine;
 mod path;
 pub mod rights;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::fs::File;
@@ -87,10 +89,7 @@ impl Storage {
     /// What `path` leads to, symbolic links followed inside the home.
     pub fn stat(&self, path: &VirtualPath) -> Result<Facts, Fault> {
         self.permit(Action::List, path)?;
-        let stat = self
-            .home
-            .stat(path)
-            .map_err(|error| Fault::from_io(Action::List, path, &error))?;
+        let stat = self.home.stat(path).map_err(|error| Fault::from_io(Action::List, path, &error))?;
         Ok(Facts::from(&stat))
     }
 
@@ -99,21 +98,15 @@ impl Storage {
         self.permit(Action::List, path)?;
         // The handle itself needs no right to search the directory; to look its "." up does.
         let searchable = |path| Ok(statat(self.home.open_dir(path)?, c".", AtFlags::empty())?);
-        searchable(path)
-            .map(drop)
-            .map_err(|error| Fault::from_io(Action::List, path, &error))
+        searchable(path).map(drop).map_err(|error| Fault::from_io(Action::List, path, &error))
     }
 
     /// Gives `from` the name `to`. A file or a symbolic link may take the place of another one.
     pub fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
         self.permit(Action::Rename, from)?;
         self.permit(Action::Rename, to)?;
-        let into_itself = || {
-            Fault::new(
-                FaultKind::BadRequest,
-                format!("{from} cannot be moved into a directory below itself."),
-            )
-        };
+        let into_itself =
+            || Fault::new(FaultKind::BadRequest, format!("{from} cannot be moved into a directory below itself."));
         if to.is_below(from) {
             return Err(into_itself());
         }
@@ -126,27 +119,24 @@ impl Storage {
             Err(_) => {}
         }
         let dir = self.home.dir();
-        dir.rename(from.relative(), dir, to.relative())
-            .map_err(|error| match Errno::from_io_error(&error) {
-                // A path through symbolic links can lead below `from` too.
-                Some(Errno::INVAL) if source.kind == Kind::Directory => into_itself(),
-                Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Fault::from_io(Action::Create, to, &error),
-                None => Fault::from_io(Action::Rename, to, &error),
-                _ => Fault::from_io(Action::Rename, from, &error),
-            })
+        dir.rename(from.relative(), dir, to.relative()).map_err(|error| match Errno::from_io_error(&error) {
+            // A path through symbolic links can lead below `from` too.
+            Some(Errno::INVAL) if source.kind == Kind::Directory => into_itself(),
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Fault::from_io(Action::Create, to, &error),
+            None => Fault::from_io(Action::Rename, to, &error),
+            _ => Fault::from_io(Action::Rename, from, &error),
+        })
     }
 
     /// Whether something of the kind `source` may take the place of `to`, which is of the kind `target`.
     fn permit_replacing(&self, source: Kind, to: &VirtualPath, target: Kind) -> Result<(), Fault> {
         match (source, target) {
-            (_, Kind::Directory) => Err(Fault::new(
-                FaultKind::Exists,
-                format!("{to} exists already and is a directory."),
-            )),
-            (Kind::Directory, _) => Err(Fault::new(
-                FaultKind::Exists,
-                format!("{to} exists already; a directory cannot replace a file."),
-            )),
+            (_, Kind::Directory) => {
+                Err(Fault::new(FaultKind::Exists, format!("{to} exists already and is a directory.")))
+            }
+            (Kind::Directory, _) => {
+                Err(Fault::new(FaultKind::Exists, format!("{to} exists already; a directory cannot replace a file.")))
+            }
             _ => self.permit(Action::Overwrite, to),
         }
     }
@@ -172,20 +162,12 @@ impl Storage {
     pub fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), Fault> {
         self.permit(Action::Attributes, path)?;
         let times = Timestamps {
-            last_access: Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_OMIT,
-            },
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: timespec(modified),
         };
         let set = || -> io::Result<()> {
             let seat = self.home.seat_of_target(path)?;
-            Ok(utimensat(
-                &seat.directory,
-                &seat.name,
-                &times,
-                AtFlags::SYMLINK_NOFOLLOW,
-            )?)
+            Ok(utimensat(&seat.directory, &seat.name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
         };
         set().map_err(|error| Fault::from_io(Action::Attributes, path, &error))
     }
@@ -225,10 +207,7 @@ fn timespec(time: SystemTime) -> Timespec {
             (whole, part) => (-whole - 1, 1_000_000_000 - part),
         },
     };
-    Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanoseconds.into(),
-    }
+    Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() }
 }
 
 fn seconds(duration: Duration) -> i64 {

@@ -31,11 +31,7 @@ impl VirtualPath {
 
     /// `argument` taken relative to this path (the working directory) unless it begins with '/'. ".." stops at the root.
     pub fn resolve(&self, argument: &[u8]) -> Result<VirtualPath, Fault> {
-        let mut path = if argument.starts_with(b"/") {
-            Self::root()
-        } else {
-            self.clone()
-        };
+        let mut path = if argument.starts_with(b"/") { Self::root() } else { self.clone() };
         for component in argument.split(|&byte| byte == b'/') {
             match component {
                 b"" | b"." => {}
@@ -96,11 +92,7 @@ impl VirtualPath {
     /// A path that cap-std gave, relative to the home.
     pub(super) fn from_relative(path: &Path) -> VirtualPath {
         let bytes = path.as_os_str().as_bytes();
-        if bytes == b"." {
-            Self::root()
-        } else {
-            Self([b"/", bytes].concat())
-        }
+        if bytes == b"." { Self::root() } else { Self([b"/", bytes].concat()) }
     }
 
     fn push(&mut self, name: &[u8]) {
@@ -122,10 +114,7 @@ fn check_name(name: &[u8]) -> Result<(), Fault> {
     } else if name.len() > MAX_NAME {
         format!("This name is too long: the limit is {MAX_NAME} bytes.")
     } else if name.starts_with(RESERVED_PREFIX) {
-        format!(
-            "Names that begin with {} are the server's own.",
-            String::from_utf8_lossy(RESERVED_PREFIX)
-        )
+        format!("Names that begin with {} are the server's own.", String::from_utf8_lossy(RESERVED_PREFIX))
     } else {
         return Ok(());
     };
@@ -220,9 +209,7 @@ mod tests {
 
     #[test]
     fn printing_forges_no_line() {
-        let path = VirtualPath::root()
-            .resolve(b"a\r\n226 ok\x1b[2J\xff\xe2\x80\xae")
-            .unwrap();
+        let path = VirtualPath::root().resolve(b"a\r\n226 ok\x1b[2J\xff\xe2\x80\xae").unwrap();
         assert_eq!(path.to_string(), "/a??226 ok?[2J\u{fffd}?");
     }
 }

@@ -39,7 +39,7 @@ pub enum Start {
 }
 
 /// A file on its way in. Dropped without [`Upload::finish`] it is broken: a replacement vanishes and the old file stays
-/// as it was; of a new or a longer file, what arrived stays.
+/// as it was; of a new or a longer file, what arrived stays, and a new one that got nothing goes.
 #[derive(Debug)]
 pub struct Upload {
     file: File,
@@ -50,6 +50,7 @@ pub struct Upload {
     position: u64,
     fsync: bool,
     replacing: Option<Replacing>,
+    finished: bool,
 }
 
 /// What an upload that replaces a file has to put right when it ends.
@@ -95,6 +96,7 @@ impl Upload {
             replacing.broken.forget(replacing.old);
             self.replacing = None;
         }
+        self.finished = true;
         if self.fsync {
             // The name, too, is on the disk only when its directory is.
             fsync(readable(&self.seat.directory)?)?;
@@ -109,10 +111,17 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        let Seat { directory, name } = &self.seat;
+        let nothing_arrived = self.written() == 0;
         if let Some(replacing) = &self.replacing {
-            replacing.broken.remember(replacing.old);
+            if !nothing_arrived {
+                replacing.broken.remember(replacing.old);
+            }
             // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
-            let _ = unlinkat(&self.seat.directory, &replacing.temporary, AtFlags::empty());
+            let _ = unlinkat(directory, &replacing.temporary, AtFlags::empty());
+        } else if self.action == Action::Create && nothing_arrived && !self.finished {
+            // A data connection that never came about leaves no empty file behind.
+            let _ = unlinkat(directory, name, AtFlags::empty());
         }
     }
 }
@@ -149,11 +158,7 @@ impl Plan {
 impl Storage {
     /// Opens `path` for an upload that begins at `start`. With `fsync` the file is on the disk once it is finished.
     pub fn begin_upload(&self, path: &VirtualPath, start: Start, fsync: bool) -> Result<Upload, Fault> {
-        let request = Request {
-            storage: self,
-            path,
-            fsync,
-        };
+        let request = Request { storage: self, path, fsync };
         for _ in 0..ATTEMPTS {
             let seat = request.seat()?;
             let begun = match seat.stat() {
@@ -178,26 +183,14 @@ impl Storage {
         let stem = if stem.is_empty() { b"upload" } else { stem };
         let mut path = directory.resolve(stem)?;
         for _ in 0..ATTEMPTS {
-            let request = Request {
-                storage: self,
-                path: &path,
-                fsync,
-            };
-            let seat = self
-                .home
-                .seat(&path)
-                .map_err(|error| request.fault(Action::Create, error))?;
+            let request = Request { storage: self, path: &path, fsync };
+            let seat = self.home.seat(&path).map_err(|error| request.fault(Action::Create, error))?;
             if let Some(upload) = request.begin_new(seat, Start::Beginning)? {
                 return Ok((path, upload));
             }
             path = directory.resolve(&[stem, b".", &random_hex()?.as_bytes()[..8]].concat())?;
         }
-        Err(Request {
-            storage: self,
-            path: &path,
-            fsync,
-        }
-        .busy())
+        Err(Request { storage: self, path: &path, fsync }.busy())
     }
 }
 
@@ -284,9 +277,7 @@ impl Request<'_> {
     }
 
     fn append(&self, mut file: File, seat: Seat) -> Result<Upload, Fault> {
-        let end = file
-            .seek(SeekFrom::End(0))
-            .map_err(|error| self.fault(Action::Append, error))?;
+        let end = file.seek(SeekFrom::End(0)).map_err(|error| self.fault(Action::Append, error))?;
         Ok(self.upload(file, seat, Action::Append, end))
     }
 
@@ -294,12 +285,7 @@ impl Request<'_> {
         let (file, temporary) = self.temporary(&seat.directory)?;
         let broken = Arc::clone(self.storage.home.broken());
         let mut upload = self.upload(file, seat, Action::Overwrite, head);
-        let replacing = upload.replacing.insert(Replacing {
-            temporary,
-            old,
-            broken,
-            old_file,
-        });
+        let replacing = upload.replacing.insert(Replacing { temporary, old, broken, old_file });
         // New contents do not inherit the power of setuid.
         let mode = Mode::from_raw_mode(facts.mode & 0o777);
         copy_head(&replacing.old_file, &mut upload.file, head)
@@ -319,10 +305,14 @@ impl Request<'_> {
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(self.fault(Action::Overwrite, error)),
             };
-            // A server that starts on the same root may have taken it for a leftover before it was locked.
-            let kept = flock(&file, FlockOperation::NonBlockingLockExclusive).and_then(|()| fstat(&file));
-            if kept.is_ok_and(|stat| stat.st_nlink > 0) {
-                return Ok((file, name));
+            match flock(&file, FlockOperation::NonBlockingLockExclusive).and_then(|()| fstat(&file)) {
+                Ok(stat) if stat.st_nlink > 0 => return Ok((file, name)),
+                // A server that starts on the same root took it for a leftover before it was locked.
+                Ok(_) | Err(Errno::WOULDBLOCK) => {}
+                Err(error) => {
+                    let _ = unlinkat(directory, &name, AtFlags::empty());
+                    return Err(self.fault(Action::Overwrite, error));
+                }
             }
         }
         Err(self.busy())
@@ -330,16 +320,7 @@ impl Request<'_> {
 
     fn upload(&self, file: File, seat: Seat, action: Action, start: u64) -> Upload {
         let path = self.path.clone();
-        Upload {
-            file,
-            path,
-            seat,
-            action,
-            start,
-            position: start,
-            fsync: self.fsync,
-            replacing: None,
-        }
+        Upload { file, path, seat, action, start, position: start, fsync: self.fsync, replacing: None, finished: false }
     }
 
     fn lock(&self, file: &File) -> Result<(), Fault> {
@@ -368,10 +349,7 @@ impl Request<'_> {
     }
 
     fn past_the_end(&self, offset: u64, size: u64) -> Fault {
-        let sentence = format!(
-            "The upload cannot start at byte {offset}: {} has only {size} bytes.",
-            self.path
-        );
+        let sentence = format!("The upload cannot start at byte {offset}: {} has only {size} bytes.", self.path);
         Fault::new(FaultKind::BadRequest, sentence)
     }
 }
@@ -379,11 +357,7 @@ impl Request<'_> {
 /// Copies the first `head` bytes of `old`. std uses copy_file_range for it, which shares blocks where that is possible.
 fn copy_head(old: &File, new: &mut File, head: u64) -> io::Result<()> {
     let copied = io::copy(&mut old.take(head), new)?;
-    if copied < head {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    } else {
-        Ok(())
-    }
+    if copied < head { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
 fn random_hex() -> Result<String, Fault> {
