@@ -14,12 +14,7 @@ fn directory() -> TempDir {
 }
 
 fn run(dir: &TempDir, args: &[&str]) -> Output {
-    Command::new(LONGSHORE)
-        .args(args)
-        .current_dir(dir.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    Command::new(LONGSHORE).args(args).current_dir(dir.path()).stdin(Stdio::null()).output().unwrap()
 }
 
 fn stderr(output: &Output) -> String {
@@ -101,11 +96,7 @@ fn a_bad_environment_is_refused_by_its_variables_name() {
 #[test]
 fn check_shows_each_value_and_where_it_comes_from() {
     let dir = directory();
-    fs::write(
-        dir.path().join("good.toml"),
-        "[server]\nidle_timeout = 77\n[storage]\nroot = \".\"\n",
-    )
-    .unwrap();
+    fs::write(dir.path().join("good.toml"), "[server]\nidle_timeout = 77\n[storage]\nroot = \".\"\n").unwrap();
     let output = Command::new(LONGSHORE)
         .args(["check", "--config", "good.toml", "--port", "2121"])
         .env("LONGSHORE__TRANSFER__ASCII", "binary")
@@ -128,12 +119,7 @@ fn check_shows_each_value_and_where_it_comes_from() {
 #[test]
 fn a_wrong_command_line_is_2() {
     let dir = directory();
-    for args in [
-        &["--bogus"][..],
-        &["serve", "--anonymous", "maybe"],
-        &["--port", "99999"],
-        &["user"],
-    ] {
+    for args in [&["--bogus"][..], &["serve", "--anonymous", "maybe"], &["--port", "99999"], &["user"]] {
         let output = run(&dir, args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(!output.stderr.is_empty(), "{args:?}");
@@ -151,27 +137,15 @@ fn a_port_in_use_is_named_and_has_an_exit_code_of_its_own() {
     let address = taken.local_addr().unwrap();
     let output = run(&dir, &["--listen", &address.to_string()]);
     assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
-    assert!(
-        stderr(&output).contains(&address.port().to_string()),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains(&address.port().to_string()), "{}", stderr(&output));
 }
 
 #[test]
 fn without_a_configuration_it_serves_a_welcome_file_at_once() {
     let dir = directory();
-    let mut process = Process::spawn(
-        Command::new(LONGSHORE)
-            .args(["--listen", "127.0.0.1:0"])
-            .current_dir(dir.path()),
-    );
+    let mut process = Process::spawn(Command::new(LONGSHORE).args(["--listen", "127.0.0.1:0"]).current_dir(dir.path()));
     let address = process.listening(1)[0];
-    assert!(
-        process.stdout().contains("ftp "),
-        "it does not say what to type: {}",
-        process.stdout()
-    );
+    assert!(process.stdout().contains("ftp "), "it does not say what to type: {}", process.stdout());
     let mut ftp = Ftp::connect(address);
     ftp.login("anonymous", "x");
     let names = ftp.list("NLST");
@@ -184,22 +158,14 @@ fn without_a_configuration_it_serves_a_welcome_file_at_once() {
     ftp.expect(221, "QUIT");
     process.signal(rustix::process::Signal::TERM);
     assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
-    assert!(
-        process.stdout().contains(&ftp.local().port().to_string()),
-        "{}",
-        process.stdout()
-    );
+    assert!(process.stdout().contains(&ftp.local().port().to_string()), "{}", process.stdout());
 }
 
 #[test]
 fn accounts_are_added_changed_listed_and_removed() {
     let dir = directory();
     fs::create_dir_all(dir.path().join("root/alice")).unwrap();
-    fs::write(
-        dir.path().join("c.toml"),
-        "[storage]\nroot = \"root\"\n[accounts]\nfile = \"accounts.toml\"\n",
-    )
-    .unwrap();
+    fs::write(dir.path().join("c.toml"), "[storage]\nroot = \"root\"\n[accounts]\nfile = \"accounts.toml\"\n").unwrap();
     let user = |args: &[&str], input: &str| {
         let mut child = Command::new(LONGSHORE)
             .arg("user")
@@ -215,39 +181,22 @@ fn accounts_are_added_changed_listed_and_removed() {
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
         child.wait_with_output().unwrap()
     };
-    assert!(
-        user(&["add", "alice", "--home", "alice", "--password-stdin"], "first\n")
-            .status
-            .success()
-    );
+    assert!(user(&["add", "alice", "--home", "alice", "--password-stdin"], "first\n").status.success());
     assert!(user(&["add", "bob", "--password-stdin"], "bobs\n").status.success());
     let again = user(&["add", "alice", "--password-stdin"], "x\n");
-    assert!(
-        !again.status.success() && stderr(&again).contains("alice"),
-        "{}",
-        stderr(&again)
-    );
+    assert!(!again.status.success() && stderr(&again).contains("alice"), "{}", stderr(&again));
     let outside = user(&["add", "eve", "--home", "../..", "--password-stdin"], "x\n");
     assert!(!outside.status.success(), "a home outside of the root was taken");
     let listed = stdout(&user(&["list"], ""));
-    assert!(
-        listed.contains("alice") && listed.contains("bob") && !listed.contains("eve"),
-        "{listed}"
-    );
+    assert!(listed.contains("alice") && listed.contains("bob") && !listed.contains("eve"), "{listed}");
     let file = fs::read_to_string(dir.path().join("accounts.toml")).unwrap();
     assert!(file.contains("$argon2id$") && !file.contains("first"), "{file}");
-    assert!(
-        user(&["passwd", "alice", "--password-stdin"], "second\n")
-            .status
-            .success()
-    );
+    assert!(user(&["passwd", "alice", "--password-stdin"], "second\n").status.success());
     assert!(user(&["remove", "bob"], "").status.success());
     assert!(!user(&["remove", "bob"], "").status.success());
 
     let mut process = Process::spawn(
-        Command::new(LONGSHORE)
-            .args(["--config", "c.toml", "--listen", "127.0.0.1:0"])
-            .current_dir(dir.path()),
+        Command::new(LONGSHORE).args(["--config", "c.toml", "--listen", "127.0.0.1:0"]).current_dir(dir.path()),
     );
     let mut ftp = Ftp::connect(process.listening(1)[0]);
     ftp.expect(331, "USER alice");
@@ -268,12 +217,7 @@ fn every_shipped_configuration_is_sound() {
         .collect();
     assert!(!configurations.is_empty());
     for path in configurations {
-        let output = Command::new(LONGSHORE)
-            .arg("check")
-            .arg("--config")
-            .arg(&path)
-            .output()
-            .unwrap();
+        let output = Command::new(LONGSHORE).arg("check").arg("--config").arg(&path).output().unwrap();
         assert!(output.status.success(), "{}: {}", path.display(), stderr(&output));
     }
 }

@@ -1,9 +1,31 @@
 //! Data connections: who may open which, and from where.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use crate::fixture::Server;
+use socket2::{Domain, Socket, Type};
+
+use crate::fixture::{Server, poll};
 use crate::ftp::{Ftp, accept, connect_from, eprt_argument, port_argument, somebody_connected};
+
+/// A hundred ports that nobody has and nobody is given by chance: below the kernel's ephemeral range.
+fn free_range() -> RangeInclusive<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    loop {
+        let first = NEXT.fetch_add(100, Ordering::Relaxed);
+        assert!(first < 32_000, "no hundred free ports");
+        let range = first..=first + 99;
+        if range.clone().all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return range;
+        }
+    }
+}
+
+/// A server that offers these ports only.
+fn server_with(range: &RangeInclusive<u16>) -> Server {
+    Server::builder().server(&format!("passive_ports = \"{}-{}\"", range.start(), range.end())).file("x", "x").start()
+}
 
 #[test]
 fn pasv_offers_a_port_of_the_range_on_the_control_connections_address() {
@@ -20,11 +42,8 @@ fn pasv_offers_a_port_of_the_range_on_the_control_connections_address() {
 
 #[test]
 fn passive_ports_stay_in_the_range_that_was_set() {
-    let range = 52_000..=52_040;
-    let server = Server::builder()
-        .server("passive_ports = \"52000-52040\"")
-        .file("x", "x")
-        .start();
+    let range = free_range();
+    let server = server_with(&range);
     let mut ftp = Ftp::anonymous(&server);
     for _ in 0..20 {
         let port = ftp.epsv();
@@ -36,7 +55,7 @@ fn passive_ports_stay_in_the_range_that_was_set() {
 
 #[test]
 fn a_hundred_ports_serve_a_hundred_transfers_at_once() {
-    let server = Server::builder().server("passive_ports = \"53100-53199\"").start();
+    let server = server_with(&free_range());
     server.write_sparse("endless", 1 << 40);
     let sessions: Vec<(Ftp, TcpStream)> = (0..100)
         .map(|_| {
@@ -45,19 +64,39 @@ fn a_hundred_ports_serve_a_hundred_transfers_at_once() {
             (ftp, data)
         })
         .collect();
-    // One more than there are ports: refused in words, and the session lives.
-    let mut ftp = Ftp::anonymous(&server);
-    let reply = ftp.command("EPSV");
-    if reply.code != 229 {
-        assert_eq!(reply.code, 425, "{reply:?}");
+    for (mut ftp, data) in sessions {
+        ftp.expect(200, "NOOP");
+        drop(data);
+        ftp.read(426);
     }
+}
+
+#[test]
+fn a_range_that_is_all_on_offer_is_425_and_comes_back() {
+    let server = server_with(&free_range());
+    let mut offers = Vec::new();
+    let sessions: Vec<Ftp> = (0..100)
+        .map(|_| {
+            let mut ftp = Ftp::anonymous(&server);
+            offers.push(ftp.epsv());
+            ftp
+        })
+        .collect();
+    offers.sort_unstable();
+    offers.dedup();
+    assert_eq!(offers.len(), 100, "a port was offered twice");
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.expect(425, "EPSV");
+    ftp.expect(425, "PASV");
     ftp.lives();
     drop(sessions);
+    assert!(poll(|| (ftp.command("EPSV").code == 229).then_some(())).is_some());
+    assert_eq!(ftp.get("RETR x"), b"x");
 }
 
 #[test]
 fn a_new_offer_replaces_the_one_before() {
-    let server = Server::builder().file("x", "x").start();
+    let server = server_with(&free_range());
     let mut ftp = Ftp::anonymous(&server);
     let first = ftp.pasv();
     let second = ftp.pasv();
@@ -71,7 +110,7 @@ fn a_new_offer_replaces_the_one_before() {
 
 #[test]
 fn an_offer_serves_one_transfer() {
-    let server = Server::builder().file("x", "x").start();
+    let server = server_with(&free_range());
     let mut ftp = Ftp::anonymous(&server);
     let port = ftp.epsv();
     let address = SocketAddr::new(ftp.peer().ip(), port);
@@ -113,11 +152,9 @@ fn after_epsv_all_nothing_but_epsv_is_served() {
     ftp.expect(200, "EPSV ALL");
     let listener = ftp.listener();
     let address = listener.local_addr().unwrap();
-    for line in [
-        "PASV".to_owned(),
-        format!("PORT {}", port_argument(address)),
-        format!("EPRT {}", eprt_argument(address)),
-    ] {
+    for line in
+        ["PASV".to_owned(), format!("PORT {}", port_argument(address)), format!("EPRT {}", eprt_argument(address))]
+    {
         let code = ftp.command(&line).code;
         assert!((500..600).contains(&code), "{line}: {code}");
     }
@@ -140,19 +177,12 @@ fn port_over_ipv6_is_refused_with_advice() {
     let mut ftp = Ftp::anonymous_v6(&server);
     let reply = ftp.command("PORT 127,0,0,1,200,10");
     assert!((500..600).contains(&reply.code), "{reply:?}");
-    assert!(
-        reply.text().contains("EPRT") || reply.text().contains("passive"),
-        "{reply:?}"
-    );
+    assert!(reply.text().contains("EPRT") || reply.text().contains("passive"), "{reply:?}");
 }
 
 #[test]
 fn where_epsv_is_for_ipv6_only_an_ipv4_client_falls_back_to_pasv() {
-    let server = Server::builder()
-        .ipv6()
-        .server("epsv = \"ipv6-only\"")
-        .file("x", "x")
-        .start();
+    let server = Server::builder().ipv6().server("epsv = \"ipv6-only\"").file("x", "x").start();
     let mut ftp = Ftp::anonymous(&server);
     let reply = ftp.command("EPSV");
     assert!((500..600).contains(&reply.code), "{reply:?}");
@@ -184,10 +214,7 @@ fn a_stranger_at_the_passive_port_is_turned_away_and_the_right_peer_served() {
 
 #[test]
 fn a_stranger_is_served_where_any_peer_may_connect_and_is_on_record() {
-    let server = Server::builder()
-        .server("passive_peer = \"any\"")
-        .file("x", "x")
-        .start();
+    let server = Server::builder().server("passive_peer = \"any\"").file("x", "x").start();
     let mut ftp = Ftp::anonymous(&server);
     let offered = ftp.pasv();
     let data = connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), offered).unwrap();
@@ -201,11 +228,9 @@ fn a_stranger_is_served_where_any_peer_may_connect_and_is_on_record() {
 #[test]
 fn port_and_eprt_connect_to_the_client() {
     let server = Server::builder().ipv6().file("x", "x").start();
-    for (mut ftp, verb) in [
-        (Ftp::anonymous(&server), "PORT"),
-        (Ftp::anonymous(&server), "EPRT"),
-        (Ftp::anonymous_v6(&server), "EPRT"),
-    ] {
+    for (mut ftp, verb) in
+        [(Ftp::anonymous(&server), "PORT"), (Ftp::anonymous(&server), "EPRT"), (Ftp::anonymous_v6(&server), "EPRT")]
+    {
         let listener = ftp.listener();
         let address = listener.local_addr().unwrap();
         let argument = match verb {
@@ -260,12 +285,7 @@ fn active_mode_goes_nowhere_but_to_the_control_peer() {
 fn active_mode_goes_to_no_port_below_1024() {
     let server = Server::builder().file("x", "x").start();
     let mut ftp = Ftp::anonymous(&server);
-    for line in [
-        "PORT 127,0,0,1,3,255",
-        "PORT 127,0,0,1,0,22",
-        "PORT 127,0,0,1,0,0",
-        "EPRT |1|127.0.0.1|1023|",
-    ] {
+    for line in ["PORT 127,0,0,1,3,255", "PORT 127,0,0,1,0,22", "PORT 127,0,0,1,0,0", "EPRT |1|127.0.0.1|1023|"] {
         let reply = ftp.command(line);
         assert!(matches!(reply.code, 500 | 501), "{line}: {reply:?}");
         ftp.expect(425, "RETR x");
@@ -298,7 +318,10 @@ fn malformed_port_and_eprt_are_refused_in_words() {
 fn a_port_that_nobody_listens_on_is_425_with_the_address_and_advice() {
     let server = Server::builder().file("x", "x").start();
     let mut ftp = Ftp::anonymous(&server);
-    let address = ftp.listener().local_addr().unwrap();
+    // Bound, so that nobody else gets it, and not listening.
+    let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    silent.bind(&SocketAddr::new(ftp.local().ip(), 0).into()).unwrap();
+    let address = silent.local_addr().unwrap().as_socket().unwrap();
     ftp.expect(200, format!("PORT {}", port_argument(address)));
     let mut reply = ftp.command("RETR x");
     if reply.code == 150 {
@@ -318,10 +341,7 @@ fn active_mode_can_be_switched_off() {
     let mut ftp = Ftp::anonymous(&server);
     let listener = ftp.listener();
     let address = listener.local_addr().unwrap();
-    for line in [
-        format!("PORT {}", port_argument(address)),
-        format!("EPRT {}", eprt_argument(address)),
-    ] {
+    for line in [format!("PORT {}", port_argument(address)), format!("EPRT {}", eprt_argument(address))] {
         let reply = ftp.command(&line);
         assert!((500..600).contains(&reply.code), "{line}: {reply:?}");
         assert!(reply.text().to_lowercase().contains("passive"), "{reply:?}");
@@ -333,13 +353,13 @@ fn active_mode_can_be_switched_off() {
 /// Active connections come from the control port minus one; twice in a row too, where the first is in TIME_WAIT.
 #[test]
 fn active_connections_come_from_the_port_below_the_control_port() {
-    let server = Server::builder().file("x", "x").start();
+    let (server, expected) = (0..20)
+        .map(|_| Server::builder().file("x", "x").start())
+        .map(|server| (server.address().port() - 1, server))
+        .find(|(port, _)| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .map(|(port, server)| (server, port))
+        .expect("a server above a free port");
     let mut ftp = Ftp::anonymous(&server);
-    let expected = server.address().port() - 1;
-    // Somebody else on this machine may hold that port.
-    if TcpListener::bind(("127.0.0.1", expected)).is_err() {
-        return;
-    }
     for _ in 0..2 {
         let listener = ftp.listener();
         ftp.expect(200, format!("PORT {}", port_argument(listener.local_addr().unwrap())));

@@ -108,8 +108,7 @@ impl Builder {
 
     /// An account that sees only a directory below the root.
     pub fn account_at(mut self, name: &str, password: &str, home: &str) -> Self {
-        self.accounts
-            .push((name.to_owned(), password.to_owned(), Some(home.to_owned())));
+        self.accounts.push((name.to_owned(), password.to_owned(), Some(home.to_owned())));
         self
     }
 
@@ -149,20 +148,13 @@ impl Builder {
         }
         let mut process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(&config));
         let addresses = process.listening(self.listen.len());
-        Server {
-            dir: self.dir,
-            process,
-            addresses,
-        }
+        Server { dir: self.dir, process, addresses }
     }
 }
 
 fn add_account(config: &Path, name: &str, password: &str, home: Option<&str>) {
     let mut command = Command::new(LONGSHORE);
-    command
-        .args(["user", "add", name, "--config"])
-        .arg(config)
-        .arg("--password-stdin");
+    command.args(["user", "add", name, "--config"]).arg(config).arg("--password-stdin");
     if let Some(home) = home {
         command.args(["--home", home]);
     }
@@ -291,11 +283,7 @@ impl Server {
     pub fn kill_and_start_again(&mut self) {
         self.process.signal(Signal::KILL);
         self.process.wait();
-        self.process = Process::spawn(
-            Command::new(LONGSHORE)
-                .arg("--config")
-                .arg(self.beside("longshore.toml")),
-        );
+        self.process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(self.beside("longshore.toml")));
         self.addresses = self.process.listening(self.addresses.len());
     }
 
@@ -340,24 +328,14 @@ pub struct Process {
 impl Process {
     /// Starts it with its output captured and no input.
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Arc::default();
         let stderr = Arc::default();
         let readers = vec![
             keep(child.stdout.take().unwrap(), Arc::clone(&stdout)),
             keep(child.stderr.take().unwrap(), Arc::clone(&stderr)),
         ];
-        Self {
-            child,
-            stdout,
-            stderr,
-            readers,
-        }
+        Self { child, stdout, stderr, readers }
     }
 
     /// Waits for `count` lines that say where it listens.
@@ -366,14 +344,7 @@ impl Process {
             let addresses: Vec<SocketAddr> = text(&self.stdout)
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'))
-                .filter_map(|line| {
-                    line.split_once("listening on ")?
-                        .1
-                        .split_whitespace()
-                        .next()?
-                        .parse()
-                        .ok()
-                })
+                .filter_map(|line| line.split_once("listening on ")?.1.split_whitespace().next()?.parse().ok())
                 .collect();
             let done = addresses.len() >= count || self.child.try_wait().unwrap().is_some();
             done.then_some(addresses)
@@ -414,11 +385,7 @@ impl Drop for Process {
         let status = self.child.wait();
         if thread::panicking() {
             let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
-            eprintln!(
-                "--- ended: {status:?}\n--- stdout\n{}--- stderr\n{}---",
-                tail(&stdout),
-                tail(&stderr)
-            );
+            eprintln!("--- ended: {status:?}\n--- stdout\n{}--- stderr\n{}---", tail(&stdout), tail(&stderr));
         }
     }
 }

@@ -63,11 +63,7 @@ impl Ftp {
 
     fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        let mut ftp = Self {
-            stream,
-            buffer: Vec::new(),
-            transcript: String::new(),
-        };
+        let mut ftp = Self { stream, buffer: Vec::new(), transcript: String::new() };
         ftp.read(220);
         ftp
     }
@@ -130,10 +126,7 @@ impl Ftp {
     /// Reads one reply, whatever its code.
     pub fn reply(&mut self) -> Reply {
         let first = self.line();
-        let code: u16 = match first
-            .get(..3)
-            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
-        {
+        let code: u16 = match first.get(..3).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()) {
             Some(code) => code,
             None => self.fail("that is not a reply"),
         };
@@ -217,9 +210,7 @@ impl Ftp {
                 return line;
             }
             let mut chunk = [0; 4096];
-            let left = end
-                .saturating_duration_since(Instant::now())
-                .max(Duration::from_millis(1));
+            let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.stream.set_read_timeout(Some(left)).unwrap();
             match self.stream.read(&mut chunk) {
                 Ok(0) => self.fail("the server closed the control connection"),
@@ -244,10 +235,7 @@ impl Ftp {
     /// The port that EPSV offers.
     pub fn epsv(&mut self) -> u16 {
         let text = self.expect(229, "EPSV").text();
-        let port = text
-            .split("|||")
-            .nth(1)
-            .and_then(|rest| rest.split('|').next()?.parse().ok());
+        let port = text.split("|||").nth(1).and_then(|rest| rest.split('|').next()?.parse().ok());
         port.unwrap_or_else(|| self.fail("229 without (|||port|)"))
     }
 
@@ -259,9 +247,7 @@ impl Ftp {
             .and_then(|(_, rest)| rest.split_once(')'))
             .map(|(numbers, _)| numbers.split(',').filter_map(|n| n.parse().ok()).collect())
             .unwrap_or_default();
-        let &[a, b, c, d, high, low] = numbers.as_slice() else {
-            self.fail("227 without (h1,h2,h3,h4,p1,p2)")
-        };
+        let &[a, b, c, d, high, low] = numbers.as_slice() else { self.fail("227 without (h1,h2,h3,h4,p1,p2)") };
         SocketAddr::from((Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low])))
     }
 
@@ -353,9 +339,7 @@ impl Ftp {
 
 /// The argument of PORT for an address.
 pub fn port_argument(address: SocketAddr) -> String {
-    let IpAddr::V4(ip) = address.ip() else {
-        panic!("PORT is for IPv4")
-    };
+    let IpAddr::V4(ip) = address.ip() else { panic!("PORT is for IPv4") };
     let [a, b, c, d] = ip.octets();
     let [high, low] = address.port().to_be_bytes();
     format!("{a},{b},{c},{d},{high},{low}")
@@ -394,9 +378,7 @@ pub fn read_to_end(stream: &mut TcpStream, into: &mut Vec<u8>) -> std::io::Resul
     let end = Instant::now() + DEADLINE;
     let mut chunk = vec![0; 64 * 1024];
     loop {
-        let left = end
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_millis(1));
+        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut chunk) {
             Ok(0) => return Ok(()),

@@ -66,11 +66,7 @@ fn patterns_match_as_in_a_shell() {
 
 #[test]
 fn a_file_whose_name_is_the_pattern_comes_first() {
-    let server = Server::builder()
-        .file("[ab].txt", "")
-        .file("a.txt", "")
-        .file("b.txt", "")
-        .start();
+    let server = Server::builder().file("[ab].txt", "").file("a.txt", "").file("b.txt", "").start();
     let mut ftp = Ftp::anonymous(&server);
     assert_eq!(ftp.list("NLST [ab].txt"), ["[ab].txt"]);
     fs::remove_file(server.path("[ab].txt")).unwrap();
@@ -118,10 +114,7 @@ fn option_letters_are_understood_and_never_taken_for_names() {
     }
     for line in ["LIST -a", "LIST -la", "LIST -al", "LIST -la /"] {
         let listing = ftp.list(line);
-        assert!(
-            listing.iter().any(|line| line.ends_with(" .hidden")),
-            "{line}: {listing:?}"
-        );
+        assert!(listing.iter().any(|line| line.ends_with(" .hidden")), "{line}: {listing:?}");
     }
     let names = sorted(ftp.list("NLST -l *.dat"));
     assert!(names.len() == 1 && names[0].ends_with("three.dat"), "{names:?}");
@@ -144,11 +137,7 @@ fn long_lines_look_like_ls() {
     let dir = lines.iter().find(|line| line.ends_with(" dir")).unwrap();
     assert!(dir.starts_with("drwx"), "{dir}");
     assert_eq!(lines.len(), 3);
-    assert_eq!(
-        lines.iter().filter(|line| line.contains(" link")).count(),
-        1,
-        "{lines:?}"
-    );
+    assert_eq!(lines.iter().filter(|line| line.contains(" link")).count(), 1, "{lines:?}");
 }
 
 #[test]
@@ -170,13 +159,7 @@ fn mlst_and_mlsd_give_facts() {
     let (facts, name) = facts.strip_prefix(' ').unwrap().split_once(' ').unwrap();
     assert!(name == "a b.txt" || name == "/a b.txt", "{name}");
     let facts = facts.to_lowercase();
-    for fact in [
-        "type=file;",
-        "size=5;",
-        "modify=20090213233130;",
-        "unix.mode=0640;",
-        "unique=",
-    ] {
+    for fact in ["type=file;", "size=5;", "modify=20090213233130;", "unix.mode=0640;", "unique="] {
         assert!(facts.contains(fact), "{fact} is not in {facts}");
     }
     let perm = facts.split("perm=").nth(1).unwrap().split(';').next().unwrap();
@@ -184,13 +167,7 @@ fn mlst_and_mlsd_give_facts() {
         assert!(perm.contains(right), "{right} is not in {perm}");
     }
     let lines = ftp.list("MLSD");
-    let named = |name: &str| {
-        lines
-            .iter()
-            .find(|line| line.ends_with(&format!("; {name}")))
-            .unwrap()
-            .to_lowercase()
-    };
+    let named = |name: &str| lines.iter().find(|line| line.ends_with(&format!("; {name}"))).unwrap().to_lowercase();
     assert!(named("a b.txt").contains("type=file;"));
     assert!(named("dir").contains("type=dir;"));
     assert!(lines.iter().all(|line| line.contains("; ")), "{lines:?}");
@@ -211,15 +188,9 @@ fn opts_mlst_chooses_the_facts() {
     let reply = ftp.expect(200, "OPTS MLST Type;Size;Nonsense;").text().to_lowercase();
     assert!(reply.contains("type;size;") && !reply.contains("nonsense"), "{reply}");
     let line = ftp.expect(250, "MLST x").middle().remove(0).to_lowercase();
-    assert!(
-        line.contains("type=file;") && line.contains("size=5;") && !line.contains("modify="),
-        "{line}"
-    );
+    assert!(line.contains("type=file;") && line.contains("size=5;") && !line.contains("modify="), "{line}");
     let features = ftp.expect(211, "FEAT").text().to_lowercase();
-    assert!(
-        features.contains("type*;") && features.contains("modify;"),
-        "{features}"
-    );
+    assert!(features.contains("type*;") && features.contains("modify;"), "{features}");
     ftp.expect(200, "OPTS MLST");
     let line = ftp.expect(250, "MLST x").middle().remove(0);
     assert!(line.trim_end().ends_with('x') && !line.contains('='), "{line}");
@@ -241,11 +212,7 @@ fn unique_facts_name_the_same_file_alike() {
 
 #[test]
 fn permission_facts_follow_the_rights() {
-    let server = Server::builder()
-        .anonymous("read-only")
-        .file("x", "")
-        .file("dir/y", "")
-        .start();
+    let server = Server::builder().anonymous("read-only").file("x", "").file("dir/y", "").start();
     let mut ftp = Ftp::anonymous(&server);
     ftp.expect(200, "OPTS MLST perm;");
     let perm = |ftp: &mut Ftp, name: &str| ftp.expect(250, format!("MLST {name}")).middle().remove(0);
@@ -299,16 +266,8 @@ fn line_ends_in_names_forge_no_line() {
         let bytes = ftp.get(verb);
         let text = String::from_utf8(bytes).unwrap();
         let lines: Vec<&str> = text.split_terminator("\r\n").collect();
-        assert!(
-            lines.iter().all(|line| !line.contains(['\r', '\n'])),
-            "{verb}: {text:?}"
-        );
-        assert!(
-            !lines
-                .iter()
-                .any(|line| line.starts_with("-rw-r--r-- 1 0 0 0 Jan 1 2000")),
-            "{verb}: {text:?}"
-        );
+        assert!(lines.iter().all(|line| !line.contains(['\r', '\n'])), "{verb}: {text:?}");
+        assert!(!lines.iter().any(|line| line.starts_with("-rw-r--r-- 1 0 0 0 Jan 1 2000")), "{verb}: {text:?}");
         let this_directory = usize::from(verb == "MLSD");
         assert_eq!(lines.len() - this_directory, 3, "{verb}: {text:?}");
     }
@@ -350,10 +309,7 @@ fn links_inside_are_followed_and_links_outside_lead_nowhere() {
     assert_eq!(fs::read(server.beside("secret")).unwrap(), b"secret");
     // Listing a directory with such links in it works.
     assert_eq!(ftp.list("NLST").len(), 7);
-    assert_eq!(
-        ftp.list("MLSD").iter().filter(|line| line.contains("out-")).count(),
-        ftp.list("NLST out-*").len()
-    );
+    assert_eq!(ftp.list("MLSD").iter().filter(|line| line.contains("out-")).count(), ftp.list("NLST out-*").len());
 }
 
 #[test]
@@ -361,13 +317,7 @@ fn nothing_above_the_root_is_reached() {
     let server = Server::builder().file("x", "x").start();
     fs::write(server.beside("secret"), "secret").unwrap();
     let mut ftp = Ftp::anonymous(&server);
-    for path in [
-        "../secret",
-        "/../secret",
-        "x/../../secret",
-        "./../secret",
-        "..//../secret",
-    ] {
+    for path in ["../secret", "/../secret", "x/../../secret", "./../secret", "..//../secret"] {
         for verb in ["RETR", "STOR", "APPE"] {
             let (data, line) = (ftp.passive(), format!("{verb} {path}"));
             let reply = ftp.command(&line);

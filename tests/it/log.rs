@@ -26,10 +26,7 @@ fn ends(event: &Value, client: std::net::SocketAddr, server: std::net::SocketAdd
 #[test]
 fn logged_control_ports_are_those_of_the_clients_socket() {
     let server = Server::builder().ipv6().start();
-    for (mut ftp, family) in [
-        (Ftp::connect(server.address()), "ipv4"),
-        (Ftp::connect(server.address_v6()), "ipv6"),
-    ] {
+    for (mut ftp, family) in [(Ftp::connect(server.address()), "ipv4"), (Ftp::connect(server.address_v6()), "ipv6")] {
         let here = |event: &Value| event["client"] == ftp.local().to_string();
         let opened = server.event_where("session_opened", here);
         ends(&opened, ftp.local(), ftp.peer());
@@ -89,11 +86,7 @@ fn logged_active_ports_are_those_of_the_data_connection() {
     drop(data);
     ftp.read(226);
     let offer = server.event("data_offered");
-    assert_eq!(
-        (&offer["verb"], &offer["port"]),
-        (&"PORT".into(), &local.port().into()),
-        "{offer}"
-    );
+    assert_eq!((&offer["verb"], &offer["port"]), (&"PORT".into(), &local.port().into()), "{offer}");
     let opened = server.event("data_opened");
     ends(&opened, local, peer);
     assert_eq!(opened["mode"], "active");
@@ -132,10 +125,7 @@ fn logins_are_on_record_and_unknown_names_are_masked() {
     })
     .expect("three logins on record");
     let outcome = |at: usize| outcomes[at]["outcome"].as_str().unwrap().to_owned();
-    assert_eq!(
-        [outcome(0), outcome(1), outcome(2)],
-        ["wrong_password", "unknown_user", "ok"]
-    );
+    assert_eq!([outcome(0), outcome(1), outcome(2)], ["wrong_password", "unknown_user", "ok"]);
     assert_eq!(outcomes[2]["user"], "alice");
     assert_eq!(outcomes[2]["attempts"], 3);
     let everything = server.log_text() + &server.output();
@@ -193,10 +183,7 @@ fn names_forge_no_line_of_the_log() {
     let events = server.events();
     assert!(!events.iter().any(|event| event["user"] == "root"));
     let text = server.log_text();
-    assert!(
-        !text.contains(|c: char| c.is_control() && c != '\n'),
-        "a control character is in the log"
-    );
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "a control character is in the log");
     assert_eq!(text.lines().count(), events.len());
 }
 
@@ -225,13 +212,7 @@ fn every_event_names_its_session_and_a_time() {
     assert_eq!(events.last().unwrap()["event"], "session_closed");
     for event in &events {
         assert!(event["session"].is_u64(), "{event}");
-        assert!(
-            event["time"].as_str().is_some_and(|time| time.ends_with('Z')),
-            "{event}"
-        );
-        assert!(
-            event["client_port"].is_u64() && event["server_port"].is_u64(),
-            "{event}"
-        );
+        assert!(event["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{event}");
+        assert!(event["client_port"].is_u64() && event["server_port"].is_u64(), "{event}");
     }
 }

@@ -1,9 +1,6 @@
 //! Black-box tests: the real binary, spoken to by an independent client and by every FTP client that is installed.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and the fixture says what the server saw"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and the fixture says what the server saw")]
 
 mod cli;
 mod clients;

@@ -24,23 +24,14 @@ fn anonymous_is_turned_away_where_it_is_off() {
 
 #[test]
 fn read_only_anonymous_reads_and_changes_nothing() {
-    let server = Server::builder()
-        .anonymous("read-only")
-        .file("there.txt", "stays")
-        .file("dir/x", "x")
-        .start();
+    let server = Server::builder().anonymous("read-only").file("there.txt", "stays").file("dir/x", "x").start();
     let mut ftp = Ftp::anonymous(&server);
     assert_eq!(ftp.get("RETR there.txt"), b"stays");
     for refused in ["STOR new.txt", "STOR there.txt", "APPE there.txt", "STOU"] {
         ftp.refused(550, refused);
     }
-    for refused in [
-        "DELE there.txt",
-        "MKD new",
-        "RMD dir",
-        "SITE CHMOD 600 there.txt",
-        "MFMT 20200101000000 there.txt",
-    ] {
+    for refused in ["DELE there.txt", "MKD new", "RMD dir", "SITE CHMOD 600 there.txt", "MFMT 20200101000000 there.txt"]
+    {
         ftp.expect(550, refused);
     }
     let reply = ftp.command("RNFR there.txt");
@@ -56,10 +47,7 @@ fn read_only_anonymous_reads_and_changes_nothing() {
 
 #[test]
 fn an_account_needs_its_own_password() {
-    let server = Server::builder()
-        .account("alice", "right")
-        .account("bob", "bobs")
-        .start();
+    let server = Server::builder().account("alice", "right").account("bob", "bobs").start();
     let mut ftp = Ftp::connect(server.address());
     ftp.expect(331, "USER alice");
     ftp.expect(530, "PASS wrong");
@@ -139,18 +127,7 @@ fn features_and_options_are_served_before_login() {
     let server = Server::start();
     let mut ftp = Ftp::connect(server.address());
     let features = ftp.expect(211, "FEAT").middle();
-    for feature in [
-        "UTF8",
-        "SIZE",
-        "MDTM",
-        "REST STREAM",
-        "EPSV",
-        "EPRT",
-        "MFMT",
-        "HOST",
-        "CLNT",
-        "TVFS",
-    ] {
+    for feature in ["UTF8", "SIZE", "MDTM", "REST STREAM", "EPSV", "EPRT", "MFMT", "HOST", "CLNT", "TVFS"] {
         let line = format!(" {feature}");
         assert!(features.contains(&line), "{feature} is not among {features:?}");
     }
@@ -217,14 +194,11 @@ fn windows_ftp_exe_does_its_work() {
 fn values_that_are_not_served_get_504_and_the_session_lives() {
     let server = Server::start();
     let mut ftp = Ftp::anonymous(&server);
-    for line in [
-        "TYPE E", "TYPE Z", "TYPE A C", "TYPE L 9", "MODE B", "MODE C", "MODE Z", "STRU R", "STRU P", "STRU Q",
-    ] {
+    for line in ["TYPE E", "TYPE Z", "TYPE A C", "TYPE L 9", "MODE B", "MODE C", "MODE Z", "STRU R", "STRU P", "STRU Q"]
+    {
         ftp.expect(504, line);
     }
-    for line in [
-        "TYPE I", "TYPE A", "TYPE A N", "TYPE L 8", "MODE S", "STRU F", "type i", "mode s",
-    ] {
+    for line in ["TYPE I", "TYPE A", "TYPE A N", "TYPE L 8", "MODE S", "STRU F", "type i", "mode s"] {
         ftp.expect(200, line);
     }
     ftp.lives();
@@ -269,16 +243,7 @@ fn wrong_input_never_ends_the_session() {
         assert!((200..=599).contains(&reply.code), "{line:?}");
         assert_ne!(reply.code, 421, "{line:?}");
     }
-    for line in [
-        &b"USER\xff"[..],
-        b"CWD \0",
-        b"CWD a\rb",
-        b"MLST \xff",
-        b"PASS",
-        b"ALLO x",
-        b"MFMT x y",
-        b"HOST",
-    ] {
+    for line in [&b"USER\xff"[..], b"CWD \0", b"CWD a\rb", b"MLST \xff", b"PASS", b"ALLO x", b"MFMT x y", b"HOST"] {
         let reply = ftp.command(line);
         assert_ne!(reply.code, 421, "{line:?}");
     }
@@ -420,10 +385,8 @@ fn the_refusal_names_what_was_asked_for() {
 
 #[test]
 fn rein_forgets_the_login_and_another_user_can_come() {
-    let server = Server::builder()
-        .file("homes/alice/mine.txt", "mine")
-        .account_at("alice", "right", "homes/alice")
-        .start();
+    let server =
+        Server::builder().file("homes/alice/mine.txt", "mine").account_at("alice", "right", "homes/alice").start();
     let mut ftp = Ftp::anonymous(&server);
     ftp.expect(250, "CWD homes");
     ftp.expect(220, "REIN");
@@ -435,10 +398,8 @@ fn rein_forgets_the_login_and_another_user_can_come() {
 
 #[test]
 fn a_second_user_logs_in_as_that_user() {
-    let server = Server::builder()
-        .file("homes/alice/mine.txt", "mine")
-        .account_at("alice", "right", "homes/alice")
-        .start();
+    let server =
+        Server::builder().file("homes/alice/mine.txt", "mine").account_at("alice", "right", "homes/alice").start();
     let mut ftp = Ftp::anonymous(&server);
     ftp.login("alice", "right");
     assert_eq!(ftp.list("NLST"), ["mine.txt"]);
@@ -469,10 +430,7 @@ fn stat_tells_about_the_session_and_about_a_path() {
     let server = Server::builder().file("dir/two words.txt", "12345").start();
     let mut ftp = Ftp::anonymous(&server);
     let status = ftp.expect(211, "STAT").text();
-    assert!(
-        status.contains(&ftp.local().port().to_string()),
-        "its port is not in {status}"
-    );
+    assert!(status.contains(&ftp.local().port().to_string()), "its port is not in {status}");
     let reply = ftp.command("STAT dir");
     assert!(reply.code == 212 || reply.code == 213, "{reply:?}");
     assert!(reply.text().contains("two words.txt"), "{reply:?}");

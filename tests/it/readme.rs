@@ -10,10 +10,7 @@ use crate::ftp::Ftp;
 fn commands() -> Vec<String> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = std::fs::read_to_string(readme).unwrap();
-    text.split("```sh\n")
-        .skip(1)
-        .map(|block| block.split("```").next().unwrap().trim().to_owned())
-        .collect()
+    text.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap().trim().to_owned()).collect()
 }
 
 #[test]
@@ -30,11 +27,7 @@ fn the_quick_start_serves_at_once() {
     let (_, arguments) = command.split_once("-- ").unwrap();
     let arguments = arguments.replace("2121", "0");
     let dir = tempfile::Builder::new().prefix("longshore-readme-").tempdir().unwrap();
-    let mut process = Process::spawn(
-        Command::new(LONGSHORE)
-            .args(arguments.split(' '))
-            .current_dir(dir.path()),
-    );
+    let mut process = Process::spawn(Command::new(LONGSHORE).args(arguments.split(' ')).current_dir(dir.path()));
     let addresses = process.listening(2);
     for address in addresses {
         let host = if address.is_ipv4() { "127.0.0.1" } else { "::1" };

@@ -105,10 +105,6 @@ fn the_log_holds_everything_up_to_the_end() {
     let sessions: Vec<Ftp> = (0..20).map(|_| Ftp::anonymous(&server)).collect();
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
-    let closed = server
-        .events()
-        .iter()
-        .filter(|event| event["event"] == "session_closed")
-        .count();
+    let closed = server.events().iter().filter(|event| event["event"] == "session_closed").count();
     assert_eq!(closed, sessions.len());
 }

@@ -62,10 +62,7 @@ fn ascii_conversion_holds_across_buffers() {
 
 #[test]
 fn ascii_conversion_can_be_switched_off() {
-    let server = Server::builder()
-        .transfer("ascii = \"binary\"")
-        .file("poem", "one\ntwo\n")
-        .start();
+    let server = Server::builder().transfer("ascii = \"binary\"").file("poem", "one\ntwo\n").start();
     let mut ftp = Ftp::anonymous(&server);
     ftp.expect(200, "TYPE A");
     assert_eq!(ftp.get("RETR poem"), b"one\ntwo\n");
@@ -114,27 +111,16 @@ fn size_mdtm_and_mfmt_agree_with_the_file() {
     let server = Server::builder().file("a b", "12345").start();
     let mut ftp = Ftp::anonymous(&server);
     assert_eq!(ftp.expect(213, "SIZE a b").text(), "213 5");
-    assert_eq!(
-        ftp.expect(213, "MFMT 20090213233130 a b").text(),
-        "213 Modify=20090213233130; /a b"
-    );
+    assert_eq!(ftp.expect(213, "MFMT 20090213233130 a b").text(), "213 Modify=20090213233130; /a b");
     assert_eq!(ftp.expect(213, "MDTM a b").text(), "213 20090213233130");
     let modified = fs::metadata(server.path("a b")).unwrap().modified().unwrap();
-    assert_eq!(
-        modified.duration_since(SystemTime::UNIX_EPOCH).unwrap(),
-        Duration::from_secs(1_234_567_890)
-    );
+    assert_eq!(modified.duration_since(SystemTime::UNIX_EPOCH).unwrap(), Duration::from_secs(1_234_567_890));
     for line in ["SIZE nothing", "MDTM nothing", "MFMT 20090213233130 nothing"] {
         ftp.expect(550, line);
     }
     fs::create_dir(server.path("dir")).unwrap();
     ftp.expect(550, "SIZE dir");
-    for line in [
-        "MFMT 2009 a b",
-        "MFMT 20091313233130 a b",
-        "MFMT x a b",
-        "MFMT 20090213233130",
-    ] {
+    for line in ["MFMT 2009 a b", "MFMT 20091313233130 a b", "MFMT x a b", "MFMT 20090213233130"] {
         ftp.expect(501, line);
     }
 }
@@ -157,9 +143,7 @@ fn site_utime_and_chmod_set_times_and_permissions() {
     assert!(code == 200 || code == 213, "{code}");
     assert_eq!(ftp.expect(213, "MDTM a b").text(), "213 20090213233130");
     // The five-part form that lftp and ncftp send: access, modification and creation time.
-    let code = ftp
-        .command("SITE UTIME a b 20100101000000 20110101000000 20120101000000 UTC")
-        .code;
+    let code = ftp.command("SITE UTIME a b 20100101000000 20110101000000 20120101000000 UTC").code;
     assert!(code == 200 || code == 213, "{code}");
     assert_eq!(ftp.expect(213, "MDTM a b").text(), "213 20110101000000");
 }
@@ -173,10 +157,7 @@ fn hashes_are_those_of_the_file() {
     let mut ftp = Ftp::anonymous(&server);
     let text = ftp.expect(213, "HASH a b.bin").text();
     assert!(text.starts_with("213 SHA-256 0-2499999 "), "{text}");
-    assert!(
-        text.to_lowercase().contains(&sha256) && text.ends_with(" a b.bin"),
-        "{text}"
-    );
+    assert!(text.to_lowercase().contains(&sha256) && text.ends_with(" a b.bin"), "{text}");
     let code_and_text = |ftp: &mut Ftp, line: &str| ftp.command(line).text().to_lowercase();
     let text = code_and_text(&mut ftp, "XSHA256 a b.bin");
     assert!(text.starts_with("25") && text.contains(&sha256), "{text}");
@@ -200,12 +181,7 @@ fn a_file_cut_off_during_its_download_ends_that_transfer_only() {
     server.write_sparse("large", 1 << 30);
     let mut ftp = Ftp::anonymous(&server);
     let data = ftp.open("RETR large");
-    fs::File::options()
-        .write(true)
-        .open(server.path("large"))
-        .unwrap()
-        .set_len(1 << 20)
-        .unwrap();
+    fs::File::options().write(true).open(server.path("large")).unwrap().set_len(1 << 20).unwrap();
     let mut got = Vec::new();
     let mut data = data;
     // The connection may be reset, so that the client does not take the part for the whole.

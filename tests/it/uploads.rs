@@ -48,11 +48,7 @@ fn a_file_is_replaced_only_when_its_upload_is_complete() {
     assert_eq!(other.get("RETR x"), b"old");
     assert_eq!(other.list("NLST -a"), ["x"]);
     assert_eq!(
-        other
-            .list("MLSD")
-            .iter()
-            .filter(|line| line.contains("type=file") || line.contains("Type=file"))
-            .count(),
+        other.list("MLSD").iter().filter(|line| line.contains("type=file") || line.contains("Type=file")).count(),
         1
     );
     drop(data);
@@ -120,9 +116,7 @@ fn a_client_that_vanishes_during_an_upload_leaves_what_it_sent() {
     let mut data = ftp.open("STOR x");
     ftp.write_data(&mut data, &bytes);
     poll(|| (server.has("x") || !server.names("").is_empty()).then_some(())).unwrap();
-    SockRef::from(&data)
-        .set_linger(Some(std::time::Duration::ZERO))
-        .unwrap();
+    SockRef::from(&data).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(data);
     ftp.read(426);
     let kept = server.read("x");
@@ -167,11 +161,7 @@ fn stou_finds_a_name_of_its_own_each_time() {
     for contents in [b"first", b"other"] {
         let mut data = ftp.passive();
         let opening = ftp.start("STOU").text();
-        let name = opening
-            .split("FILE: ")
-            .nth(1)
-            .unwrap_or_else(|| panic!("{opening}"))
-            .to_owned();
+        let name = opening.split("FILE: ").nth(1).unwrap_or_else(|| panic!("{opening}")).to_owned();
         ftp.write_data(&mut data, contents);
         drop(data);
         ftp.read(226);

@@ -7,13 +7,7 @@ use crate::fixture::noise;
 
 fn aria2c(client: &Client, mode: &str) -> Command {
     let mut command = client.command();
-    command.args([
-        "--no-conf",
-        "--max-tries=1",
-        "--connect-timeout=10",
-        "--timeout=10",
-        "--log=.log",
-    ]);
+    command.args(["--no-conf", "--max-tries=1", "--connect-timeout=10", "--timeout=10", "--log=.log"]);
     command.args(["--file-allocation=none", "--summary-interval=0", "--remote-time=true"]);
     command.arg(format!("--ftp-pasv={}", mode == "passive"));
     command
@@ -56,10 +50,7 @@ fn aria2_resumes() {
     let Some(client) = client("aria2c") else { return };
     let (server, tree) = server();
     client.write("big.bin", &tree.big[..250_000]);
-    client.run(
-        aria2c(&client, "passive").args(["-c", &format!("{}/big.bin", url(server.address()))]),
-        "",
-    );
+    client.run(aria2c(&client, "passive").args(["-c", &format!("{}/big.bin", url(server.address()))]), "");
     assert!(client.read("big.bin") == tree.big);
 }
 
@@ -77,10 +68,6 @@ fn aria2_fetches_in_parts() {
         "",
     );
     assert!(client.read("huge.bin") == huge);
-    let parts = server
-        .events()
-        .iter()
-        .filter(|event| event["event"] == "transfer" && event["verb"] == "RETR")
-        .count();
+    let parts = server.events().iter().filter(|event| event["event"] == "transfer" && event["verb"] == "RETR").count();
     assert!(parts > 1, "one connection fetched everything");
 }

@@ -18,12 +18,8 @@ fn ctrl_c(name: &str, mode: &str) {
     server.write_sparse("endless.bin", 1 << 40);
     let output = File::create(client.path(".transcript")).unwrap();
     let said = || String::from_utf8_lossy(&fs::read(client.path(".transcript")).unwrap()).into_owned();
-    let ftp = format!(
-        "{} -n -i -v {mode} {} {}",
-        client.program.display(),
-        server.address().ip(),
-        server.address().port()
-    );
+    let ftp =
+        format!("{} -n -i -v {mode} {} {}", client.program.display(), server.address().ip(), server.address().port());
     let mut child = client
         .sibling("script")
         .args(["--quiet", "--return", "--flush", "--command", &ftp, "/dev/null"])
@@ -54,11 +50,7 @@ fn ctrl_c(name: &str, mode: &str) {
     drop(keys);
     child.wait().unwrap();
     assert_eq!(said().matches("Connected to").count(), 1, "{}", said());
-    let sessions = server
-        .events()
-        .iter()
-        .filter(|event| event["event"] == "session_opened")
-        .count();
+    let sessions = server.events().iter().filter(|event| event["event"] == "session_opened").count();
     assert_eq!(sessions, 1, "it had to connect again:\n{}", said());
 }
 

@@ -26,13 +26,7 @@ fn core(mode: &str, address: impl Fn(&crate::fixture::Server) -> SocketAddr) {
     let url = url(address(&server));
     let run = |args: &[&str]| client.run(curl(&client, mode).args(args), "");
     run(&[&format!("{url}/"), "-o", "listing.txt"]);
-    run(&[
-        &format!("{url}/big.bin"),
-        "-O",
-        &format!("{url}/two%20words.txt"),
-        "-o",
-        "two words.txt",
-    ]);
+    run(&[&format!("{url}/big.bin"), "-O", &format!("{url}/two%20words.txt"), "-o", "two words.txt"]);
     run(&["-T", "up.bin", &format!("{url}/")]);
     run(&["-T", "local words.txt", &format!("{url}/remote%20words.txt")]);
     run(&[
@@ -120,10 +114,7 @@ fn curl_fetches_a_range() {
     let Some(client) = client("curl") else { return };
     let (server, tree) = server();
     let url = url(server.address());
-    client.run(
-        curl(&client, "passive").args(["-r", "1000-1999", "-o", "part", &format!("{url}/big.bin")]),
-        "",
-    );
+    client.run(curl(&client, "passive").args(["-r", "1000-1999", "-o", "part", &format!("{url}/big.bin")]), "");
     assert!(client.read("part") == tree.big[1000..2000]);
 }
 
@@ -137,18 +128,10 @@ fn curl_keeps_times_and_makes_directories() {
     let run = |args: &[&str]| client.run(curl(&client, "passive").args(args), "");
     run(&["-R", "-O", &format!("{url}/big.bin")]);
     is_aged(&client.path("big.bin"));
-    run(&[
-        "--ftp-create-dirs",
-        "-T",
-        "up.bin",
-        &format!("{url}/not/yet/there/up.bin"),
-    ]);
+    run(&["--ftp-create-dirs", "-T", "up.bin", &format!("{url}/not/yet/there/up.bin")]);
     assert!(server.read("not/yet/there/up.bin") == tree.up);
     run(&["-a", "-T", "up.bin", &format!("{url}/not/yet/there/up.bin")]);
-    assert_eq!(
-        server.read("not/yet/there/up.bin"),
-        [&tree.up[..], &tree.up[..]].concat()
-    );
+    assert_eq!(server.read("not/yet/there/up.bin"), [&tree.up[..], &tree.up[..]].concat());
     let head = run(&["-I", &format!("{url}/big.bin")]);
     assert!(head.contains("Content-Length: 700001"), "{head}");
     let names = run(&["--list-only", &format!("{url}/many/")]);

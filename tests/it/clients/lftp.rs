@@ -24,10 +24,7 @@ fn script(address: SocketAddr, mode: &str, commands: &str) -> String {
 }
 
 fn run(client: &Client, address: SocketAddr, mode: &str, commands: &str) -> String {
-    client.run(
-        client.command().args(["-f", ".script"]),
-        &script(address, mode, commands),
-    )
+    client.run(client.command().args(["-f", ".script"]), &script(address, mode, commands))
 }
 
 fn core(mode: &str) {
@@ -74,12 +71,7 @@ fn lftp_ipv6() {
         let Some(client) = client("lftp") else { return };
         let (server, tree) = server();
         local_tree(&client, &tree);
-        run(
-            &client,
-            server.address_v6(),
-            mode,
-            "get big.bin\nput up.bin\nmget -O down many/*",
-        );
+        run(&client, server.address_v6(), mode, "get big.bin\nput up.bin\nmget -O down many/*");
         assert!(client.read("big.bin") == tree.big);
         assert!(server.read("up.bin") == tree.up);
         assert_eq!(client.read("down/and three.txt"), b"333\n");
@@ -95,12 +87,7 @@ fn lftp_resumes_both_ways() {
     let upload = noise(400_003, 9);
     client.write("upload.bin", &upload);
     server.write("upload.bin", &upload[..150_000]);
-    run(
-        &client,
-        server.address(),
-        "passive",
-        "get -c big.bin\nput -c upload.bin",
-    );
+    run(&client, server.address(), "passive", "get -c big.bin\nput -c upload.bin");
     assert!(client.read("big.bin") == tree.big);
     assert!(server.read("upload.bin") == upload);
     let got = server.event_where("transfer", |event| event["verb"] == "RETR");
@@ -116,12 +103,7 @@ fn lftp_pget_fetches_in_parts() {
     let (server, _) = server();
     let huge = noise(6_000_000, 12);
     server.write("huge.bin", &huge);
-    run(
-        &client,
-        server.address(),
-        "passive",
-        "set pget:min-chunk-size 1000000\npget -n 4 huge.bin",
-    );
+    run(&client, server.address(), "passive", "set pget:min-chunk-size 1000000\npget -n 4 huge.bin");
     assert!(client.read("huge.bin") == huge);
 }
 
@@ -160,10 +142,6 @@ fn lftp_mirrors_a_tree_up_with_times_and_permissions() {
     assert_eq!(mode & 0o777, 0o640);
     // Nothing has changed, so nothing is sent again.
     run(&client, server.address(), "passive", "mirror -R tree copy");
-    let stored = server
-        .events()
-        .iter()
-        .filter(|e| e["event"] == "transfer" && e["verb"] == "STOR")
-        .count();
+    let stored = server.events().iter().filter(|e| e["event"] == "transfer" && e["verb"] == "STOR").count();
     assert_eq!(stored, 2);
 }

@@ -51,17 +51,12 @@ const CLIENTS: [(&str, &str); 10] = [
 /// Where a program is, if it is installed.
 fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|program| program.is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
 }
 
 /// A client to be run, or `None` with a note in the test's output when it is not installed.
 fn client(name: &str) -> Option<Client> {
-    assert!(
-        CLIENTS.iter().any(|(known, _)| *known == name),
-        "{name} is not in the list"
-    );
+    assert!(CLIENTS.iter().any(|(known, _)| *known == name), "{name} is not in the list");
     let found = installed(name);
     if found.is_none() {
         println!("{name} is not installed: nothing was shown");
@@ -75,11 +70,8 @@ fn client(name: &str) -> Option<Client> {
 
 #[test]
 fn clients_installed() {
-    let absent: Vec<&str> = CLIENTS
-        .iter()
-        .filter(|(name, _)| installed(name).is_none())
-        .map(|(_, package)| *package)
-        .collect();
+    let absent: Vec<&str> =
+        CLIENTS.iter().filter(|(name, _)| installed(name).is_none()).map(|(_, package)| *package).collect();
     if absent.is_empty() {
         return;
     }
@@ -151,11 +143,7 @@ impl Client {
     /// Runs it with a script as its input; it must end well and in time.
     fn run(&self, command: &mut Command, script: &str) -> String {
         let (success, transcript) = self.attempt(command, script);
-        assert!(
-            success,
-            "{} failed\n--- script\n{script}\n--- transcript\n{transcript}",
-            self.name
-        );
+        assert!(success, "{} failed\n--- script\n{script}\n--- transcript\n{transcript}", self.name);
         // For the test's report, should a later check fail.
         println!("--- {command:?}\n{script}\n--- transcript\n{transcript}");
         transcript
@@ -202,10 +190,7 @@ struct Tree {
 
 /// A server with one account and something of every kind to work on.
 fn server() -> (Server, Tree) {
-    let tree = Tree {
-        big: noise(700_001, 1),
-        up: noise(300_001, 2),
-    };
+    let tree = Tree { big: noise(700_001, 1), up: noise(300_001, 2) };
     let server = Server::builder()
         .ipv6()
         .anonymous("off")
@@ -238,26 +223,12 @@ fn local_tree(client: &Client, tree: &Tree) {
 /// What the core test must have left on both sides. `listing` is what the client saw of the root.
 fn core_done(client: &Client, server: &Server, tree: &Tree, listing: &str) {
     for name in ["hello.txt", "big.bin", "two words.txt", "many", "doomed"] {
-        assert!(
-            listing.contains(name),
-            "{}: {name} is missing in its listing:\n{listing}",
-            client.name
-        );
+        assert!(listing.contains(name), "{}: {name} is missing in its listing:\n{listing}", client.name);
     }
     assert!(client.read("big.bin") == tree.big, "{}: get big.bin", client.name);
-    assert_eq!(
-        client.read("two words.txt"),
-        b"a name with a space\n",
-        "{}",
-        client.name
-    );
+    assert_eq!(client.read("two words.txt"), b"a name with a space\n", "{}", client.name);
     assert!(server.read("up.bin") == tree.up, "{}: put up.bin", client.name);
-    assert_eq!(
-        server.read("remote words.txt"),
-        b"sent with a space\n",
-        "{}",
-        client.name
-    );
+    assert_eq!(server.read("remote words.txt"), b"sent with a space\n", "{}", client.name);
     assert!(server.path("made").is_dir(), "{}: mkdir made", client.name);
     assert!(!server.has("not for long"), "{}: rmdir", client.name);
     assert!(!server.has("old.txt"), "{}: rename", client.name);
@@ -269,19 +240,9 @@ fn globs_done(client: &Client, server: &Server) {
     assert_eq!(client.read("down/one.txt"), b"1\n", "{}: mget", client.name);
     assert_eq!(client.read("down/two.txt"), b"22\n", "{}: mget", client.name);
     assert_eq!(client.read("down/and three.txt"), b"333\n", "{}: mget", client.name);
-    assert_eq!(
-        server.names("incoming"),
-        ["u and 3.txt", "u1.txt", "u2.txt"],
-        "{}: mput",
-        client.name
-    );
+    assert_eq!(server.names("incoming"), ["u and 3.txt", "u1.txt", "u2.txt"], "{}: mput", client.name);
     assert_eq!(server.read("incoming/u and 3.txt"), b"u3\n", "{}: mput", client.name);
-    assert!(
-        server.names("doomed").is_empty(),
-        "{}: mdelete: {:?}",
-        client.name,
-        server.names("doomed")
-    );
+    assert!(server.names("doomed").is_empty(), "{}: mdelete: {:?}", client.name, server.names("doomed"));
 }
 
 /// Whether the data connections were opened by the server (active) or by the client (passive).
@@ -297,20 +258,12 @@ fn some_time_ago() -> SystemTime {
 
 /// Gives a file that time.
 fn age(path: &Path) {
-    File::options()
-        .append(true)
-        .open(path)
-        .unwrap()
-        .set_modified(some_time_ago())
-        .unwrap();
+    File::options().append(true).open(path).unwrap().set_modified(some_time_ago()).unwrap();
 }
 
 /// Shows that a file has that time.
 fn is_aged(path: &Path) {
-    let modified = fs::metadata(path)
-        .unwrap_or_else(|err| panic!("{}: {err}", path.display()))
-        .modified()
-        .unwrap();
+    let modified = fs::metadata(path).unwrap_or_else(|err| panic!("{}: {err}", path.display())).modified().unwrap();
     let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(since.as_secs(), 1_234_567_890, "time of {}", path.display());
 }

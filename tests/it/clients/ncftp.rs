@@ -57,30 +57,14 @@ fn one_shot(flag: &str, mode: &str) {
     local_tree(&client, &tree);
     let port = server.address().port().to_string();
     let login = ["-u", USER, "-p", PASSWORD, "-P", &port, flag];
-    let listing = client.run(
-        client
-            .sibling("ncftpls")
-            .args(login)
-            .arg(format!("ftp://{}/", server.address().ip())),
-        "",
-    );
+    let listing =
+        client.run(client.sibling("ncftpls").args(login).arg(format!("ftp://{}/", server.address().ip())), "");
     assert!(listing.contains("two words.txt"), "{listing}");
-    client.run(
-        client
-            .sibling("ncftpget")
-            .args(login)
-            .args(["-R", "127.0.0.1", "down", "/many", "/big.bin"]),
-        "",
-    );
+    client.run(client.sibling("ncftpget").args(login).args(["-R", "127.0.0.1", "down", "/many", "/big.bin"]), "");
     assert!(client.read("down/big.bin") == tree.big);
     assert_eq!(client.read("down/many/and three.txt"), b"333\n");
-    client.run(
-        client
-            .sibling("ncftpput")
-            .args(login)
-            .args(["-m", "-R", "127.0.0.1", "/made/here", "up", "up.bin"]),
-        "",
-    );
+    client
+        .run(client.sibling("ncftpput").args(login).args(["-m", "-R", "127.0.0.1", "/made/here", "up", "up.bin"]), "");
     assert!(server.read("made/here/up.bin") == tree.up);
     assert_eq!(server.read("made/here/up/u and 3.txt"), b"u3\n");
     data_mode_was(&server, mode);
@@ -104,18 +88,7 @@ fn ncftpget_resumes() {
     client.write("big.bin", &tree.big[..250_000]);
     let port = server.address().port().to_string();
     client.run(
-        client.sibling("ncftpget").args([
-            "-u",
-            USER,
-            "-p",
-            PASSWORD,
-            "-P",
-            &port,
-            "-z",
-            "127.0.0.1",
-            ".",
-            "/big.bin",
-        ]),
+        client.sibling("ncftpget").args(["-u", USER, "-p", PASSWORD, "-P", &port, "-z", "127.0.0.1", ".", "/big.bin"]),
         "",
     );
     assert!(client.read("big.bin") == tree.big);

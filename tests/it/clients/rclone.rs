@@ -22,16 +22,7 @@ fn rclone(client: &Client, address: SocketAddr) -> Command {
         .env("RCLONE_CONFIG_SERVER_PORT", address.port().to_string())
         .env("RCLONE_CONFIG_SERVER_USER", USER)
         .env("RCLONE_CONFIG_SERVER_PASS", obscured.trim())
-        .args([
-            "--retries",
-            "1",
-            "--low-level-retries",
-            "1",
-            "--timeout",
-            "10s",
-            "--dump",
-            "headers",
-        ]);
+        .args(["--retries", "1", "--low-level-retries", "1", "--timeout", "10s", "--dump", "headers"]);
     command
 }
 
@@ -81,17 +72,11 @@ fn rclone_syncs_down_with_times() {
     server.write("tree/a b.txt", "x");
     age(&server.path("tree/deep/er/file.bin"));
     age(&server.path("tree/a b.txt"));
-    client.run(
-        rclone(&client, server.address()).args(["sync", "server:tree", "copy"]),
-        "",
-    );
+    client.run(rclone(&client, server.address()).args(["sync", "server:tree", "copy"]), "");
     assert_eq!(client.read("copy/deep/er/file.bin"), noise(5_000, 3));
     is_aged(&client.path("copy/deep/er/file.bin"));
     is_aged(&client.path("copy/a b.txt"));
-    client.run(
-        rclone(&client, server.address()).args(["check", "--download", "server:tree", "copy"]),
-        "",
-    );
+    client.run(rclone(&client, server.address()).args(["check", "--download", "server:tree", "copy"]), "");
 }
 
 #[test]
@@ -103,12 +88,7 @@ fn rclone_syncs_up_with_times() {
     age(&client.path("tree/deep/er/file.bin"));
     age(&client.path("tree/a b.txt"));
     server.write("copy/to be gone.txt", "old");
-    let sync = || {
-        client.run(
-            rclone(&client, server.address()).args(["sync", "tree", "server:copy"]),
-            "",
-        )
-    };
+    let sync = || client.run(rclone(&client, server.address()).args(["sync", "tree", "server:copy"]), "");
     sync();
     assert_eq!(server.read("copy/deep/er/file.bin"), noise(5_000, 3));
     is_aged(&server.path("copy/deep/er/file.bin"));
@@ -118,10 +98,7 @@ fn rclone_syncs_up_with_times() {
     sync();
     let stored = || {
         let events = server.events();
-        events
-            .iter()
-            .filter(|event| event["event"] == "transfer" && event["verb"] == "STOR")
-            .count()
+        events.iter().filter(|event| event["event"] == "transfer" && event["verb"] == "STOR").count()
     };
     assert_eq!(stored(), 2);
     fs::write(client.path("tree/a b.txt"), "y").unwrap();

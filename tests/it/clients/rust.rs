@@ -27,10 +27,7 @@ fn core(mode: Mode, address: impl Fn(&crate::fixture::Server) -> SocketAddr) {
         assert!(listing.contains(name), "{listing}");
     }
     assert!(ftp.retr_as_buffer("big.bin").unwrap().into_inner() == tree.big);
-    assert_eq!(
-        ftp.retr_as_buffer("two words.txt").unwrap().into_inner(),
-        b"a name with a space\n"
-    );
+    assert_eq!(ftp.retr_as_buffer("two words.txt").unwrap().into_inner(), b"a name with a space\n");
     assert_eq!(ftp.put_file("up.bin", &mut &tree.up[..]).unwrap(), 300_001);
     assert!(server.read("up.bin") == tree.up);
     assert_eq!(ftp.size("up.bin").unwrap(), 300_001);
@@ -70,23 +67,12 @@ fn core(mode: Mode, address: impl Fn(&crate::fixture::Server) -> SocketAddr) {
 
     let facts = ftp.mlst(Some("big.bin")).unwrap();
     assert!(facts.to_lowercase().contains("size=700001;"), "{facts}");
-    assert!(
-        ftp.mlsd(None)
-            .unwrap()
-            .iter()
-            .any(|line| line.ends_with(" two words.txt"))
-    );
+    assert!(ftp.mlsd(None).unwrap().iter().any(|line| line.ends_with(" two words.txt")));
     let features = ftp.feat().unwrap();
     assert!(features.contains_key("MLST"), "{features:?}");
     let mdtm = ftp.mdtm("big.bin").unwrap().and_utc().timestamp();
     let modified = std::fs::metadata(server.path("big.bin")).unwrap().modified().unwrap();
-    assert_eq!(
-        mdtm,
-        modified
-            .duration_since(std::time::SystemTime::UNIX_EPOCH)
-            .unwrap()
-            .as_secs() as i64
-    );
+    assert_eq!(mdtm, modified.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64);
     ftp.quit().unwrap();
     data_mode_was(&server, if active { "active" } else { "passive" });
 }
