@@ -31,7 +31,7 @@ use rustix::fs::{AtFlags, OFlags, Timespec, Timestamps, UTIME_OMIT, fstat, fstat
 use rustix::io::Errno;
 
 pub use broken::BrokenReplacements;
-pub use facts::{Facts, Kind};
+pub use facts::{Facts, FileId, Kind};
 pub use fault::{Fault, FaultKind};
 pub use hash::{Algorithm, hash};
 pub use home::Home;
@@ -62,11 +62,6 @@ impl Storage {
     /// The files of `home` with `rights`.
     pub fn new(home: Arc<Home>, rights: Rights) -> Self {
         Self { home, rights }
-    }
-
-    /// The home.
-    pub fn home(&self) -> &Home {
-        &self.home
     }
 
     /// What the session may do here.
