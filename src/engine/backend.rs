@@ -166,7 +166,7 @@ impl StorageBackend<Visitor> for Backend {
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _: &Visitor, from: P, to: P) -> Result<()> {
         let (room, from) = self.enter_with(Action::Rename, from.as_ref())?;
-        let (_, to) = self.enter_with(Action::Rename, to.as_ref())?;
+        let (_, to) = self.enter_with(Action::Create, to.as_ref())?;
         room.storage.rename(&from, &to).map_err(|fault| self.refuse(fault))
     }
 

@@ -61,6 +61,11 @@ impl Home {
         Ok(self.seat(path)?.stat()?)
     }
 
+    /// What `path` leads to, or a link that leads nowhere or out of the home. The error is that of following it.
+    pub(super) fn stat_or_link(&self, path: &VirtualPath) -> io::Result<Stat> {
+        self.stat(path).or_else(|error| self.stat_link(path).map_err(|_| error))
+    }
+
     /// The seat of `path` itself: a symbolic link at its end is not followed.
     pub(super) fn seat(&self, path: &VirtualPath) -> io::Result<Seat> {
         let name = if path.is_root() { b"." } else { path.name() };

@@ -156,7 +156,7 @@ fn machine_listings_tell_where_links_lead() {
     symlink("../a.txt", fixture.real("sub/up")).unwrap();
     let style = Style::Machine(FactSet::parse(b"type;size"));
     let mlsd =
-        |argument: &str| lines(&list_from(&fixture, "", &ListRequest::exact(argument.as_bytes()), style).unwrap());
+        |argument: &str| lines(&list_from(&fixture, "", &ListRequest::directory(argument.as_bytes()), style).unwrap());
     assert_eq!(
         mlsd(""),
         [
@@ -181,7 +181,7 @@ fn machine_listings_tell_where_links_lead() {
 fn machine_listings_are_of_directories_and_know_no_patterns() {
     let fixture = with_files();
     let style = Style::Machine(FactSet::default());
-    let mlsd = |argument: &str| kind(list_from(&fixture, "", &ListRequest::exact(argument.as_bytes()), style));
+    let mlsd = |argument: &str| kind(list_from(&fixture, "", &ListRequest::directory(argument.as_bytes()), style));
     assert_eq!(mlsd("a.txt"), FaultKind::NotADirectory);
     assert_eq!(mlsd("s*"), FaultKind::NotFound);
     assert_eq!(mlsd("-a"), FaultKind::NotFound);
