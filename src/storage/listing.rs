@@ -162,7 +162,7 @@ impl Storage {
             return Ok(vec![Group::single(&path, shown.to_vec())]);
         }
         let prefix = if style == Style::Names { prefix(&request.argument) } else { Vec::new() };
-        let names = Budget::new().names(&self.home, &path, |name| request.shows(name))?;
+        let names = Budget::new().names(&self.home, &path, 0, |name| request.shows(name))?;
         let with_itself = match style {
             // cdir and pdir, as ProFTPD and Pure-FTPd send them (RFC 3659, section 7.5.1).
             Style::Machine(_) => true,

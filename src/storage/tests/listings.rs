@@ -101,6 +101,19 @@ fn patterns_work_in_every_component() {
 }
 
 #[test]
+fn no_pattern_keeps_the_server_busy() {
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.real("p/a")).unwrap();
+    fs::create_dir(fixture.real("p/b")).unwrap();
+    let refused =
+        |pattern: String| kind(list_from(&fixture, "", &ListRequest::parse(pattern.as_bytes()), Style::Names));
+    // Each "*/../" doubles the work, and each "./" takes all of it again.
+    assert_eq!(refused(format!("p/{}{}zz*", "*/../".repeat(18), "./".repeat(1400))), FaultKind::TooMuch);
+    assert_eq!(refused(format!("p/{}zz", "*/../".repeat(18))), FaultKind::TooMuch);
+    assert_eq!(refused(format!("p/{}zz*", "./".repeat(1400))), FaultKind::NotFound);
+}
+
+#[test]
 fn no_match_names_the_pattern() {
     let fault = list_from(&with_files(), "", &ListRequest::parse(b"*.doc"), Style::Names).unwrap_err();
     assert_eq!(fault.kind, FaultKind::NotFound);
