@@ -91,8 +91,9 @@ impl Server {
         let sessions = TaskTracker::new();
         for listener in listeners {
             let address = listener.local_addr();
-            addresses.push(address.map_err(|error| StartError::System("reading a bound address".to_owned(), error))?);
-            sessions.spawn(accept(listener, Arc::clone(&shared), sessions.clone()));
+            let address = address.map_err(|error| StartError::System("reading a bound address".to_owned(), error))?;
+            addresses.push(address);
+            sessions.spawn(accept(listener, address, Arc::clone(&shared), sessions.clone()));
         }
         Ok(Self { shared, addresses, sessions })
     }
@@ -130,7 +131,7 @@ impl Server {
 }
 
 /// Accepts control connections until the server drains. Each becomes a task of its own.
-async fn accept(listener: TcpListener, shared: Arc<Shared>, sessions: TaskTracker) {
+async fn accept(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>, sessions: TaskTracker) {
     loop {
         let accepted = match shared.drain.run_until_cancelled(listener.accept()).await {
             None => return,
@@ -141,7 +142,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, sessions: TaskTracke
             }),
         };
         match accepted {
-            Ok((stream, ends)) => drop(sessions.spawn(serve(Arc::clone(&shared), stream, ends))),
+            Ok((stream, ends)) => drop(sessions.spawn(serve(Arc::clone(&shared), stream, address, ends))),
             Err(error) => {
                 tracing::warn!(%error, "a control connection was not accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -172,6 +173,7 @@ fn prepare_root(settings: &Settings) -> Result<(), StartError> {
         std::fs::write(root.join(name), text)
             .map_err(|error| StartError::System(attempt("writing a welcome file into"), error))?;
     }
+    std::fs::read_dir(root).map_err(|error| StartError::System(attempt("reading the root"), error))?;
     let cleared = clear_leftovers(root)
         .map_err(|error| StartError::System(attempt("looking for leftovers of broken uploads in"), error))?;
     if cleared > 0 {

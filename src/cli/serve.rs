@@ -41,7 +41,7 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     raise_file_limit();
     let session_log = log::init(&settings.log).context("opening the session log")?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
         let server = Server::start(settings).await?;
         let writer = session_log.follow(server.events().subscribe()).context("starting the session log")?;
@@ -64,7 +64,10 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         // The server is gone, so the log ends behind its last event.
         let _ = writer.join();
         Ok(code)
-    })
+    });
+    // A thread that hangs in the file system does not keep the program.
+    runtime.shutdown_background();
+    code
 }
 
 /// A session costs up to three descriptors and a transfer two more; the usual soft limit of 1024 is for programs that

@@ -100,7 +100,12 @@ impl Session {
             return Reply::new(502, "Active mode is switched off here. Use EPSV or PASV (passive mode).");
         }
         let mut client = self.recorder.ends().client;
-        if address != client.ip() {
+        if verb == "PORT" && client.is_ipv6() {
+            return Reply::new(500, "PORT can name IPv4 addresses only, and this is an IPv6 connection. Use EPRT.");
+        }
+        // lftp names the unspecified address over IPv6 (`EPRT |2|::|port|`); it can only mean itself.
+        let own = address == client.ip() || address.is_unspecified() && address.is_ipv6() == client.is_ipv6();
+        if !own {
             let text = format!("{verb} may name your own address only, {}. Behind NAT use passive mode.", client.ip());
             return Reply::new(500, text);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use crate::engine::Engine;
 use crate::sessions::{CloseReason, Ends, Recorder, Totals, What};
 use crate::storage::VirtualPath;
 
-/// Commands that may wait for a transfer's end. The session reads no further ones; TCP makes the client wait.
+/// Commands that may wait for a transfer's end. Further ones are refused, so that an ABOR behind them is still seen.
 const WAITING_LIMIT: usize = 16;
 
 /// How long an engine stays open behind the last command that needed it. A class that looks at netstat between two
@@ -88,8 +89,8 @@ impl From<Reply> for Answer {
 }
 
 /// Serves one control connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, ends: Ends) {
-    let recorder = shared.events.open_session(ends, false);
+pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: SocketAddr, ends: Ends) {
+    let recorder = shared.events.open_session(listener, ends);
     let mut session = Session {
         wire: Wire::new(stream),
         waiting: VecDeque::new(),
@@ -290,7 +291,7 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
-                incoming = self.wire.line(), if listening && self.waiting.len() < WAITING_LIMIT => match incoming {
+                incoming = self.wire.line(), if listening => match incoming {
                     Ok(Incoming::Line(line)) => self.line_beside(line).await?,
                     // The client may close its side behind its last command and still wait for what it asked for.
                     Ok(Incoming::End) => listening = false,
@@ -327,7 +328,12 @@ impl Session {
                     self.recorder.record(What::Command { verb, argument, code: reply.code, duration: begun.elapsed() });
                 }
             }
-            _ => self.waiting.push_back(line),
+            _ if self.waiting.len() < WAITING_LIMIT => self.waiting.push_back(line),
+            _ => {
+                let text =
+                    format!("{WAITING_LIMIT} commands wait for the transfer's end already; this one is dropped.");
+                self.say(&Reply::new(503, text)).await?;
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use unftp_core::storage::{Error, ErrorKind, Fileinfo, Result, StorageBackend};
 use unftp_sbe_fs::{Filesystem, Meta};
 
 use super::login::Visitor;
-use super::{Desk, Room, escape};
+use super::{Desk, escape};
 use crate::accounts::Account;
 use crate::storage::rights::Action;
 use crate::storage::{BrokenReplacements, Fault, Home, Storage, VirtualPath};
@@ -22,25 +22,39 @@ use crate::storage::{BrokenReplacements, Fault, Home, Storage, VirtualPath};
 /// spent per account and not per session.
 #[derive(Debug, Default)]
 pub(crate) struct Homes {
-    open: Mutex<HashMap<PathBuf, Weak<Home>>>,
+    open: Mutex<HashMap<PathBuf, Weak<Place>>>,
     broken: Arc<BrokenReplacements>,
 }
 
 impl Homes {
-    pub(super) fn room(&self, account: &Account) -> io::Result<Arc<Room>> {
+    pub(super) fn room(&self, account: &Account) -> io::Result<Room> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let home = match open.get(&account.home).and_then(Weak::upgrade) {
-            Some(home) => home,
+        let place = match open.get(&account.home).and_then(Weak::upgrade) {
+            Some(place) => place,
             None => {
                 let home = Arc::new(Home::open(&account.home, Arc::clone(&self.broken))?);
-                open.retain(|_, home| home.strong_count() > 0);
-                open.insert(account.home.clone(), Arc::downgrade(&home));
-                home
+                let place = Arc::new(Place { home, filesystem: Filesystem::new(account.home.clone())? });
+                open.retain(|_, place| place.strong_count() > 0);
+                open.insert(account.home.clone(), Arc::downgrade(&place));
+                place
             }
         };
-        let filesystem = Filesystem::new(account.home.clone())?;
-        Ok(Arc::new(Room { storage: Storage::new(home, account.rights), filesystem }))
+        Ok(Room { storage: Storage::new(Arc::clone(&place.home), account.rights), place })
     }
+}
+
+/// A home directory as both of us open it.
+#[derive(Debug)]
+struct Place {
+    home: Arc<Home>,
+    filesystem: Filesystem,
+}
+
+/// A home directory, and what one account may do in it.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub storage: Storage,
+    place: Arc<Place>,
 }
 
 /// One engine's storage. It is told whose it is when somebody has logged in.
@@ -93,22 +107,22 @@ impl StorageBackend<Visitor> for Backend {
     /// RNFR: is there such a thing? A symbolic link is renamed itself, so it is not followed.
     async fn metadata<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<Meta> {
         let (room, path) = self.enter_with(Action::Rename, path.as_ref())?;
-        self.explain(Action::Rename, &path, room.filesystem.metadata(visitor, path.relative()).await)
+        self.explain(Action::Rename, &path, room.place.filesystem.metadata(visitor, path.relative()).await)
     }
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Mkdir, path.as_ref())?;
-        self.explain(Action::Mkdir, &path, room.filesystem.mkd(visitor, path.relative()).await)
+        self.explain(Action::Mkdir, &path, room.place.filesystem.mkd(visitor, path.relative()).await)
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Rmdir, path.as_ref())?;
-        self.explain(Action::Rmdir, &path, room.filesystem.rmd(visitor, path.relative()).await)
+        self.explain(Action::Rmdir, &path, room.place.filesystem.rmd(visitor, path.relative()).await)
     }
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Delete, path.as_ref())?;
-        self.explain(Action::Delete, &path, room.filesystem.del(visitor, path.relative()).await)
+        self.explain(Action::Delete, &path, room.place.filesystem.del(visitor, path.relative()).await)
     }
 
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.

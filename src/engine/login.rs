@@ -8,8 +8,8 @@ use unftp_core::auth::{
     AuthenticationError, Authenticator, Credentials, Principal, UserDetail, UserDetailError, UserDetailProvider,
 };
 
-use super::backend::Homes;
-use super::{Claim, Desk, NotLetIn, Room};
+use super::backend::{Homes, Room};
+use super::{Claim, Desk, NotLetIn};
 use crate::accounts::{Account, Accounts};
 
 /// Somebody who was let in, and the home that is theirs.
@@ -46,7 +46,7 @@ impl Doorkeeper {
                     tracing::error!(%error, %home, account = account.name, "the home directory cannot be opened");
                     NotLetIn::Unavailable("Your home directory cannot be opened. Tell the administrator.".to_owned())
                 })?;
-                Ok(Visitor { account, room })
+                Ok(Visitor { account, room: Arc::new(room) })
             }
         }
     }

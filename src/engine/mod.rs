@@ -269,10 +269,3 @@ fn broken(what: &str) -> Fault {
     tracing::error!(what, "the engine failed");
     Fault::new(FaultKind::Local, "The server's storage engine did not do it. Try again in a moment.")
 }
-
-/// An account's home, opened once and shared by the sessions in it.
-#[derive(Debug)]
-pub(crate) struct Room {
-    storage: Storage,
-    filesystem: unftp_sbe_fs::Filesystem,
-}

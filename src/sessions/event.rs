@@ -10,19 +10,16 @@ use serde::{Serialize, Serializer};
 use crate::ports::PortClass;
 
 /// One thing that happened.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Event {
     /// When.
-    #[serde(serialize_with = "timestamp")]
     pub time: SystemTime,
-    /// What; its tag is the JSON field `event`.
-    #[serde(flatten)]
-    pub what: What,
     /// The session's number, unique while the server runs.
     pub session: u64,
     /// The connection that the event is about: the data connection where there is one, else the control connection.
-    #[serde(flatten)]
     pub ends: Ends,
+    /// What.
+    pub what: What,
 }
 
 /// Both ends of a TCP connection. In JSON each end is its address, its port and that port's class.
@@ -36,10 +33,12 @@ pub struct Ends {
 
 /// The kinds of events.
 #[derive(Debug, Clone, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum What {
     /// A control connection was accepted.
     SessionOpened {
+        /// The listener that it came to, as it was bound.
+        listener: SocketAddr,
         /// The address family.
         family: Family,
         /// Whether it is encrypted.
@@ -224,6 +223,41 @@ impl Ends {
     }
 }
 
+impl What {
+    /// The kind of event, as the JSON field `event` names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SessionOpened { .. } => "session_opened",
+            Self::Login { .. } => "login",
+            Self::Command { .. } => "command",
+            Self::DataOffered { .. } => "data_offered",
+            Self::DataOpened { .. } => "data_opened",
+            Self::DataFailed { .. } => "data_failed",
+            Self::Transfer { .. } => "transfer",
+            Self::SessionClosed { .. } => "session_closed",
+        }
+    }
+}
+
+/// One flat object: what and who first, details last.
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            event: &'static str,
+            session: u64,
+            #[serde(flatten)]
+            ends: Ends,
+            time: String,
+            #[serde(flatten)]
+            what: &'a What,
+        }
+        let Self { time, session, ends, what } = self;
+        let time = rfc3339(*time);
+        Fields { event: what.name(), session: *session, ends: *ends, time, what }.serialize(serializer)
+    }
+}
+
 impl Serialize for Ends {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -262,8 +296,8 @@ impl fmt::Display for Event {
         let Self { session, ends, what, .. } = self;
         write!(f, "{} session {session} ", rfc3339(self.time))?;
         match what {
-            What::SessionOpened { family, tls } => {
-                write!(f, "opened: {ends}, {family:?}{}", if *tls { ", TLS" } else { "" })
+            What::SessionOpened { listener, family, tls } => {
+                write!(f, "opened: {ends}, {family:?}, listener {listener}{}", if *tls { ", TLS" } else { "" })
             }
             What::Login { user, outcome, attempts } => {
                 let (user, outcome) = (user.escape_debug(), snake(outcome));
@@ -308,10 +342,6 @@ fn rfc3339(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn timestamp<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
-}
-
 /// Milliseconds with three decimals: a listing on a LAN takes a fraction of one.
 fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_micros() as f64 / 1000.0)
@@ -336,12 +366,14 @@ mod tests {
 
     #[test]
     fn json_names_both_ends_their_ports_and_classes() {
-        let json = serde_json::to_string(&event(What::SessionOpened { family: Family::IPv4, tls: false })).unwrap();
+        let listener = "0.0.0.0:21".parse().unwrap();
+        let opened = event(What::SessionOpened { listener, family: Family::IPv4, tls: false });
         assert_eq!(
-            json,
-            "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"session_opened\",\"family\":\"ipv4\",\"tls\":false,\
-             \"session\":7,\"client\":\"192.0.2.7:51312\",\"client_port\":51312,\"client_port_class\":\"dynamic\",\
-             \"server\":\"192.0.2.1:21\",\"server_port\":21,\"server_port_class\":\"system\"}"
+            serde_json::to_string(&opened).unwrap(),
+            "{\"event\":\"session_opened\",\"session\":7,\"client\":\"192.0.2.7:51312\",\"client_port\":51312,\
+             \"client_port_class\":\"dynamic\",\"server\":\"192.0.2.1:21\",\"server_port\":21,\
+             \"server_port_class\":\"system\",\"time\":\"1970-01-01T00:00:00.000Z\",\"listener\":\"0.0.0.0:21\",\
+             \"family\":\"ipv4\",\"tls\":false}"
         );
     }
 

@@ -6,6 +6,7 @@
 mod event;
 pub mod log;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -36,10 +37,10 @@ impl Events {
     }
 
     /// Begins the record of a session.
-    pub(crate) fn open_session(self: &Arc<Self>, ends: Ends, tls: bool) -> Recorder {
+    pub(crate) fn open_session(self: &Arc<Self>, listener: SocketAddr, ends: Ends) -> Recorder {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let recorder = Recorder { events: Arc::clone(self), session, ends, opened: Instant::now() };
-        recorder.record(What::SessionOpened { family: ends.family(), tls });
+        recorder.record(What::SessionOpened { listener, family: ends.family(), tls: false });
         recorder
     }
 }
