@@ -274,6 +274,22 @@ fn active_mode_reaches_a_client_at_another_address_of_its_own() {
     ftp.read(226);
 }
 
+/// lftp names the unspecified address over IPv6; it can only mean itself.
+#[test]
+fn eprt_with_the_unspecified_address_means_the_control_peer() {
+    if no_ipv6() {
+        return;
+    }
+    let server = Server::builder().ipv6().file("x", "x").start();
+    let mut ftp = Ftp::anonymous_v6(&server);
+    let listener = ftp.listener();
+    ftp.expect(200, format!("EPRT |2|::|{}|", listener.local_addr().unwrap().port()));
+    ftp.start("RETR x");
+    let (data, _) = accept(&listener);
+    assert_eq!(ftp.drain(data), b"x");
+    ftp.read(226);
+}
+
 #[test]
 fn active_mode_goes_nowhere_but_to_the_control_peer() {
     let server = Server::builder().ipv6().file("x", "x").start();
