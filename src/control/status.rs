@@ -40,9 +40,7 @@ impl Session {
         let kind = if self.parameters.ascii { "ASCII" } else { "binary" };
         lines.push(format!(" TYPE: {kind}, STRU: file, MODE: stream"));
         match &self.offer {
-            Some(Offer::Passive(listener)) => {
-                lines.push(format!(" Next data connection: to my port {}", listener.port()))
-            }
+            Some(Offer::Passive(listener)) => lines.push(format!(" Next data connection: to {}", listener.address())),
             Some(Offer::Active(client)) => lines.push(format!(" Next data connection: to {client}")),
             None => {}
         }

@@ -13,13 +13,13 @@ use super::rights::Action;
 const BUDGET: usize = 1_000_000;
 
 /// What a step into a directory costs. Opening one takes as long as reading that many names.
-const STEP: usize = 32;
+const STEP: usize = 8;
 
 /// How many bytes of a step's path cost as much as a name: long paths take longer, and memory.
 const PATH_BYTES: usize = 16;
 
 /// How many comparisons of a byte with a pattern's byte cost as much as a name.
-const COMPARISONS: usize = 256;
+const COMPARISONS: usize = 128;
 
 /// Names in one directory, and how a listing shows them.
 #[derive(Debug)]

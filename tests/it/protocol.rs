@@ -634,6 +634,32 @@ fn abor_overtakes_what_waits() {
 }
 
 #[test]
+fn abor_is_seen_behind_more_commands_than_may_wait() {
+    let server = Server::start();
+    server.write_sparse("endless", 1 << 40);
+    let mut ftp = Ftp::anonymous(&server);
+    let data = ftp.open("RETR endless");
+    ftp.raw("SIZE endless\r\n".repeat(20).as_bytes());
+    ftp.send("ABOR");
+    // Four are too many for the queue, and are refused at once.
+    let mut answered = 0;
+    loop {
+        match ftp.reply().code {
+            426 => break,
+            code => assert_eq!(code, 503, "it overtook the transfer"),
+        }
+        answered += 1;
+    }
+    ftp.read(226);
+    assert_eq!(answered, 4, "sixteen may wait");
+    for _ in 0..16 {
+        ftp.read(213);
+    }
+    drop(data);
+    ftp.lives();
+}
+
+#[test]
 fn quit_waits_for_the_transfer() {
     let server = Server::start();
     let mut ftp = Ftp::anonymous(&server);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{Client, age, client, data_mode_was, is_aged, server, url};
-use crate::fixture::noise;
+use crate::fixture::{no_ipv6, noise};
 
 fn aria2c(client: &Client, mode: &str) -> Command {
     let mut command = client.command();
@@ -38,6 +38,9 @@ fn aria2_active() {
 
 #[test]
 fn aria2_ipv6() {
+    if no_ipv6() {
+        return;
+    }
     let Some(client) = client("aria2c") else { return };
     let (server, tree) = server();
     let url = url(server.address_v6());

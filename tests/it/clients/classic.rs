@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use super::{Client, PASSWORD, USER, client, core_done, data_mode_was, globs_done, local_tree, server};
-use crate::fixture::noise;
+use crate::fixture::{no_ipv6, noise};
 
 /// The options that make one of them quiet, verbose and passive or active.
 fn ftp(client: &Client, mode: &str, address: SocketAddr) -> Command {
@@ -86,6 +86,9 @@ fn ftp_ssl_active() {
 }
 
 fn ipv6(name: &str, mode: &str) {
+    if no_ipv6() {
+        return;
+    }
     let Some(client) = client(name) else { return };
     let (server, tree) = server();
     local_tree(&client, &tree);

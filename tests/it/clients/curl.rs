@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use super::{Client, age, client, core_done, data_mode_was, globs_done, is_aged, local_tree, server, url};
-use crate::fixture::noise;
+use crate::fixture::{no_ipv6, noise};
 
 /// The flags that all of them have: fail loudly, never hang.
 fn curl(client: &Client, mode: &str) -> Command {
@@ -82,11 +82,17 @@ fn curl_active_by_port() {
 
 #[test]
 fn curl_passive_ipv6() {
+    if no_ipv6() {
+        return;
+    }
     core("passive", |server| server.address_v6());
 }
 
 #[test]
 fn curl_active_ipv6() {
+    if no_ipv6() {
+        return;
+    }
     core("active", |server| server.address_v6());
 }
 

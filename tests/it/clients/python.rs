@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{PASSWORD, USER, client, core_done, data_mode_was, globs_done, local_tree, server};
+use crate::fixture::no_ipv6;
 
 /// Each statement raises, and so fails the run, when the server refuses.
 const PROGRAM: &str = r#"
@@ -109,10 +110,16 @@ fn ftplib_active() {
 
 #[test]
 fn ftplib_passive_ipv6() {
+    if no_ipv6() {
+        return;
+    }
     core("passive", |server| server.address_v6());
 }
 
 #[test]
 fn ftplib_active_ipv6() {
+    if no_ipv6() {
+        return;
+    }
     core("active", |server| server.address_v6());
 }

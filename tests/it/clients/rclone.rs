@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
 use super::{Client, PASSWORD, USER, age, client, is_aged, local_tree, server};
-use crate::fixture::noise;
+use crate::fixture::{no_ipv6, noise};
 
 /// The remote `server:` by environment, so that no configuration file is needed.
 fn rclone(client: &Client, address: SocketAddr) -> Command {
@@ -61,6 +61,9 @@ fn rclone_ipv4() {
 
 #[test]
 fn rclone_ipv6() {
+    if no_ipv6() {
+        return;
+    }
     core(|server| server.address_v6());
 }
 

@@ -6,7 +6,7 @@ use suppaftp::types::FileType;
 use suppaftp::{FtpStream, Mode};
 
 use super::{DEADLINE, PASSWORD, USER, data_mode_was, server};
-use crate::fixture::noise;
+use crate::fixture::{no_ipv6, noise};
 
 fn connect(address: SocketAddr, mode: Mode) -> FtpStream {
     let mut ftp = FtpStream::connect_timeout(address, DEADLINE).unwrap();
@@ -94,6 +94,9 @@ fn suppaftp_active() {
 
 #[test]
 fn suppaftp_extended_passive_ipv6() {
+    if no_ipv6() {
+        return;
+    }
     core(Mode::ExtendedPassive, |server| server.address_v6());
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{Client, age, client, data_mode_was, server, url};
-use crate::fixture::noise;
+use crate::fixture::{no_ipv6, noise};
 
 fn wget(client: &Client, mode: &str) -> Command {
     let mut command = client.command();
@@ -43,6 +43,9 @@ fn wget_active() {
 
 #[test]
 fn wget_ipv6() {
+    if no_ipv6() {
+        return;
+    }
     let Some(client) = client("wget") else { return };
     let (server, tree) = server();
     let url = url(server.address_v6());
