@@ -52,8 +52,8 @@ pub struct Upload {
     position: u64,
     fsync: bool,
     replacing: Option<Replacing>,
-    /// Whether there was anything to write, be it nothing. Without a data connection the client sent nothing either, and
-    /// may go on as if it had not tried.
+    /// Whether `write_all` was called, if only with no bytes. Where the data connection never came about it was not, and
+    /// the client may go on as if it had not tried.
     attempted: bool,
     finished: bool,
 }
