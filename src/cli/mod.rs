@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and the commands that do not serve.
 
+use std::env;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,8 @@ Examples:
 Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
 Without --config no file is read.
 
-Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 78 wrong settings or accounts.";
+Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 69 no such port to be had,
+78 wrong settings or accounts, 130 or 143 stopped at once by a second Ctrl-C or SIGTERM.";
 
 /// What was typed.
 #[derive(Debug)]
@@ -106,7 +108,7 @@ impl From<Line> for Cli {
 
 /// The settings for `serve`.
 pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
-    load(args.config.as_deref(), environment(), &args.flags())
+    load(args.config.as_deref(), env::vars_os(), &args.flags())
 }
 
 /// `longshore check`.
@@ -125,12 +127,6 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => failure(&err),
     }
-}
-
-/// The process's variables. What is no Unicode cannot be right, and shows as such in the fault.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    std::env::vars_os().map(move |(name, value)| (lossy(name), lossy(value)))
 }
 
 impl ServeArgs {

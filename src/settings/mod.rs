@@ -18,6 +18,7 @@ mod load;
 pub(crate) mod value;
 
 pub use fault::{Fault, Faults};
+pub(crate) use load::load_usable;
 pub use load::{Flags, Loaded, load};
 
 /// Everything that can be set. A value that is in here has passed all checks.
