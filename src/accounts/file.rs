@@ -109,7 +109,7 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
 pub struct Root {
     /// As in the settings, made absolute.
     written: PathBuf,
-    /// With symbolic links resolved, if it exists.
+    /// With symbolic links resolved, as far as it exists.
     resolved: PathBuf,
 }
 
@@ -120,7 +120,11 @@ impl Root {
         let unknown =
             |err| Faults::one("storage.root", format!("cannot be made absolute: {err}; write an absolute path"));
         let written = std::path::absolute(root).map_err(unknown)?;
-        let resolved = std::fs::canonicalize(root).unwrap_or_else(|_| written.clone());
+        let resolve = |existing: &Path| {
+            let missing = written.strip_prefix(existing).ok()?;
+            Some(std::fs::canonicalize(existing).ok()?.components().chain(missing.components()).collect())
+        };
+        let resolved = written.ancestors().find_map(resolve).unwrap_or_else(|| written.clone());
         Ok(Self { written, resolved })
     }
 
@@ -241,6 +245,17 @@ mod tests {
         let expected = [("ann", "/srv/ftp", Rights::ReadWrite), ("bob", "/srv/ftp/class/bob", Rights::ReadOnly)];
         assert_eq!(facts, expected);
         assert!(parse_users("# nobody yet\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn root_is_resolved_before_it_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().canonicalize().unwrap().join("real");
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink("real", directory.path().join("link")).unwrap();
+        let mut settings = Settings::default();
+        settings.storage.root = directory.path().join("link/ftp");
+        assert_eq!(Root::of(&settings).unwrap().home(&real.join("ftp/ann")), Ok(real.join("ftp/ann")));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(crate) mod document;
 mod fault;
 pub mod keys;
 mod load;
+mod places;
 pub(crate) mod value;
 
 pub use fault::{Fault, Faults};
