@@ -65,6 +65,8 @@ enum Command {
     /// serve: what another may not read or write is reported.
     Check(ServeArgs),
     /// Add, change, remove and list the users in the accounts file
+    ///
+    /// A server that runs takes note of each change at the next login.
     User(UserArgs),
 }
 
