@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -68,9 +68,9 @@ impl PassivePorts {
         Self { quiet, shared, offered: Mutex::new(HashSet::new()) }
     }
 
-    /// Listens on a free port of the pool, at random (RFC 6056), and keeps it from other sessions until the listener
+    /// Listens on `address` at a free port of the pool, at random (RFC 6056), and keeps it from other sessions until the listener
     /// is dropped. Fails with `AddrInUse` only when every port of the pool is taken.
-    pub fn listen(self: &Arc<Self>, address: IpAddr) -> io::Result<PassiveListener> {
+    pub fn listen(self: &Arc<Self>, mut address: SocketAddr) -> io::Result<PassiveListener> {
         for part in [&self.quiet, &self.shared] {
             if part.is_empty() {
                 continue;
@@ -83,8 +83,10 @@ impl PassivePorts {
                 }
                 // From here on dropping the reservation gives the port back.
                 let reservation = Reservation { pool: Arc::clone(self), port };
-                match listen(SocketAddr::new(address, port)) {
-                    Ok(listener) => return Ok(PassiveListener { listener, reservation }),
+                // Only the port changes: the scope of a link-local address stays.
+                address.set_port(port);
+                match listen(address) {
+                    Ok(listener) => return Ok(PassiveListener { listener, address, _reservation: reservation }),
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                     Err(error) => return Err(error),
                 }
@@ -103,13 +105,14 @@ impl PassivePorts {
 #[derive(Debug)]
 pub struct PassiveListener {
     listener: TcpListener,
-    reservation: Reservation,
+    address: SocketAddr,
+    _reservation: Reservation,
 }
 
 impl PassiveListener {
-    /// The offered port.
-    pub fn port(&self) -> u16 {
-        self.reservation.port
+    /// The address that it listens on, with the offered port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The next connection to the port and where it comes from.
@@ -182,13 +185,13 @@ mod tests {
     async fn every_port_is_handed_out_once_and_comes_back() {
         let range = 61000..=61004;
         let pool = Arc::new(PassivePorts::new(range.clone()));
-        let listen = || pool.listen(Ipv4Addr::new(127, 0, 61, 1).into());
+        let listen = || pool.listen((Ipv4Addr::new(127, 0, 61, 1), 0).into());
         let listeners: Vec<_> = range.clone().map(|_| listen().unwrap()).collect();
-        let ports: HashSet<_> = listeners.iter().map(PassiveListener::port).collect();
+        let ports: HashSet<_> = listeners.iter().map(|listener| listener.address().port()).collect();
         assert_eq!(ports, range.collect());
         assert_eq!(listen().unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(listeners);
-        assert!(ports.contains(&listen().unwrap().port()));
+        assert!(ports.contains(&listen().unwrap().address().port()));
     }
 
     #[tokio::test]
@@ -197,7 +200,7 @@ mod tests {
         let _other = std::net::TcpListener::bind((address, 61000)).unwrap();
         let pool = Arc::new(PassivePorts::new(61000..=61001));
         for _ in 0..8 {
-            assert_eq!(pool.listen(address.into()).unwrap().port(), 61001);
+            assert_eq!(pool.listen((address, 0).into()).unwrap().address().port(), 61001);
         }
     }
 }

@@ -27,6 +27,9 @@ const BACKLOG: i32 = 1024;
 /// The pause behind a failed accept. Out of descriptors, say, the next would fail at once and spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long sessions that are cut off may take for their last words.
+const CUT_LIMIT: Duration = Duration::from_secs(2);
+
 /// What a new root contains.
 const WELCOME: (&str, &str) = (
     "welcome.txt",
@@ -114,37 +117,40 @@ impl Server {
     }
 
     /// Stops: accepts nobody any more, tells idle sessions 421, lets running transfers go on for
-    /// `server.shutdown_grace`, and then cuts them. `false` when some had to be cut.
-    pub async fn shut_down(self) -> bool {
+    /// `server.shutdown_grace`, and then cuts them off.
+    pub async fn shut_down(self) {
         self.shared.drain.cancel();
         self.sessions.close();
         let grace = self.shared.settings.server.shutdown_grace;
         if timeout(grace, self.sessions.wait()).await.is_ok() {
-            return true;
+            return;
         }
-        tracing::warn!(sessions = self.sessions.len(), "the grace period is over; running transfers are cut");
+        tracing::warn!(sessions = self.sessions.len(), "the grace period is over; sessions are cut off");
         self.shared.cut.cancel();
         // A session that hangs in the file system is left behind: the process ends without it.
-        let _ = timeout(Duration::from_secs(2), self.sessions.wait()).await;
-        false
+        let _ = timeout(CUT_LIMIT, self.sessions.wait()).await;
     }
 }
 
 /// Accepts control connections until the server drains. Each becomes a task of its own.
 async fn accept(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>, sessions: TaskTracker) {
-    loop {
-        let accepted = match shared.drain.run_until_cancelled(listener.accept()).await {
-            None => return,
-            Some(accepted) => accepted.and_then(|(stream, client)| {
-                prepare_control(&stream)?;
-                let server = stream.local_addr()?;
-                Ok((stream, Ends { client, server }))
-            }),
-        };
+    let mut failing = false;
+    while let Some(accepted) = shared.drain.run_until_cancelled(listener.accept()).await {
+        let accepted = accepted.and_then(|(stream, client)| {
+            prepare_control(&stream)?;
+            let server = stream.local_addr()?;
+            Ok((stream, Ends { client, server }))
+        });
         match accepted {
-            Ok((stream, ends)) => drop(sessions.spawn(serve(Arc::clone(&shared), stream, address, ends))),
+            Ok((stream, ends)) => {
+                failing = false;
+                sessions.spawn(serve(Arc::clone(&shared), stream, address, ends));
+            }
             Err(error) => {
-                tracing::warn!(%error, "a control connection was not accepted");
+                // Said once, not at every try.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, %address, "control connections cannot be accepted; trying again and again");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -3,22 +3,28 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::{ServeArgs, failure, print, serve_settings};
 use crate::ports::PortClass;
 use crate::server::{Server, StartError};
 use crate::sessions::log;
-use crate::settings::{Anonymous, Settings};
+use crate::settings::{Anonymous, LogFormat, LogSettings, Settings};
 
 /// The exit code when a control port cannot be bound: EX_UNAVAILABLE of sysexits.h.
 const EXIT_UNAVAILABLE: u8 = 69;
 
 /// What a shell reports for a program that a signal ended: 128 and the signal's number.
 const EXIT_SIGNAL: u8 = 128;
+
+/// How long the session log may take for its last lines.
+const LOG_LIMIT: Duration = Duration::from_secs(2);
 
 /// Serves until a signal comes.
 pub fn serve(args: &ServeArgs) -> ExitCode {
@@ -45,25 +51,21 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::new().context("waiting for signals")?;
         let server = Server::start(settings).await?;
         let writer = session_log.follow(server.events().subscribe()).context("starting the session log")?;
-        // A closed standard output is no reason not to serve.
-        let _ = print(&announcement(server.settings(), server.addresses()));
+        announce(server.settings(), server.addresses());
         let (name, _) = signals.next().await;
         tracing::info!("{name}: stopping; running transfers may finish");
-        let code = tokio::select! {
-            whole = server.shut_down() => {
-                if !whole {
-                    tracing::warn!("transfers were cut");
-                }
-                ExitCode::SUCCESS
-            }
+        let stop = async {
+            server.shut_down().await;
+            // The server is gone, so the log ends behind its last event; unless nobody takes its lines.
+            let _ = timeout(LOG_LIMIT, spawn_blocking(|| writer.join())).await;
+        };
+        tokio::select! {
+            () = stop => Ok(ExitCode::SUCCESS),
             (name, number) = signals.next() => {
                 tracing::warn!("{name} again: leaving at once");
-                return Ok(ExitCode::from(EXIT_SIGNAL + number));
+                Ok(ExitCode::from(EXIT_SIGNAL + number))
             }
-        };
-        // The server is gone, so the log ends behind its last event.
-        let _ = writer.join();
-        Ok(code)
+        }
     });
     // A thread that hangs in the file system does not keep the program.
     runtime.shutdown_background();
@@ -96,6 +98,18 @@ impl Signals {
             _ = self.terminate.recv() => ("SIGTERM", 15),
             _ = self.interrupt.recv() => ("SIGINT", 2),
         }
+    }
+}
+
+/// Says what is served. Where standard output is a stream of JSON objects, that is no place for it.
+fn announce(settings: &Settings, addresses: &[SocketAddr]) {
+    let text = announcement(settings, addresses);
+    match &settings.log {
+        LogSettings { format: LogFormat::Json, sessions: None, .. } => {
+            text.lines().for_each(|line| tracing::info!("{line}"))
+        }
+        // A closed standard output is no reason not to serve.
+        _ => drop(print(&text)),
     }
 }
 

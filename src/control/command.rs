@@ -147,17 +147,18 @@ pub(super) struct Command {
 }
 
 /// Takes a line apart: the verb in any case, one space, and all the rest as argument, further spaces included
-/// (RFC 3659, 2.2).
-pub(super) fn parse(line: &[u8]) -> Result<Command, Reply> {
+/// (RFC 3659, 2.2). A line that is refused comes with the name of its verb, as far as it is known.
+pub(super) fn parse(line: &[u8]) -> Result<Command, (&'static str, Reply)> {
     let (name, argument) = match line.iter().position(|&byte| byte == b' ') {
         Some(space) => (&line[..space], &line[space + 1..]),
         None => (line, &[][..]),
     };
     let Some(syntax) = find(name) else {
-        return Err(Reply::new(500, "This command is not known here. HELP lists those that are."));
+        return Err(("", Reply::new(500, "This command is not known here. HELP lists those that are.")));
     };
     if argument.is_empty() && syntax.argument == Needed {
-        return Err(Reply::new(501, format!("{} needs an argument: {}", syntax.name, syntax.usage)));
+        let text = format!("{} needs an argument: {}", syntax.name, syntax.usage);
+        return Err((syntax.name, Reply::new(501, text)));
     }
     Ok(Command { syntax, argument: argument.to_vec() })
 }
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn unknown_verbs_and_missing_arguments_are_told_apart() {
         for (line, code) in [(&b"FROB"[..], 500), (b"", 500), (b"STOR", 501), (b"STOR ", 501), (b"\xff\xfe x", 500)] {
-            assert_eq!(parse(line).unwrap_err().code, code, "{line:?}");
+            assert_eq!(parse(line).unwrap_err().1.code, code, "{line:?}");
         }
     }
 

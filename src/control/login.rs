@@ -1,12 +1,15 @@
 //! Who is there: USER, PASS, REIN, HOST, QUIT.
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
 
 use super::parameters::Parameters;
 use super::reply::Reply;
-use super::session::{Answer, Session};
-use crate::accounts::{Account, Refusal};
-use crate::engine::NotLetIn;
+use super::session::{Answer, AtEnd, Session};
+use crate::accounts::{Account, Refusal, is_anonymous};
+use crate::engine::{Engine, NotLetIn};
 use crate::sessions::{CloseReason, LoginOutcome, What};
 use crate::storage::rights::Rights;
 use crate::storage::{Storage, VirtualPath};
@@ -25,8 +28,10 @@ impl Session {
     pub(super) fn user(&mut self, name: &[u8]) -> Reply {
         self.log_out();
         self.user = Some(name.to_vec());
-        match name {
-            b"anonymous" | b"ftp" => Reply::new(331, "Anonymous login: give your e-mail address as the password."),
+        match std::str::from_utf8(name) {
+            Ok(name) if is_anonymous(name) => {
+                Reply::new(331, "Anonymous login: give your e-mail address as the password.")
+            }
             _ => Reply::new(331, "Now the password."),
         }
     }
@@ -37,7 +42,7 @@ impl Session {
         };
         self.attempts += 1;
         let result = match std::str::from_utf8(&user) {
-            Ok(name) => self.engine.login(name, password).await,
+            Ok(name) => self.check(name, password).await,
             Err(_) => Err(NotLetIn::Refused(Refusal::UnknownUser)),
         };
         let outcome = match &result {
@@ -45,14 +50,22 @@ impl Session {
             Err(NotLetIn::Refused(Refusal::UnknownUser)) => LoginOutcome::UnknownUser,
             Err(NotLetIn::Refused(Refusal::WrongPassword)) => LoginOutcome::WrongPassword,
             Err(NotLetIn::Refused(Refusal::AnonymousOff)) => LoginOutcome::AnonymousOff,
-            Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::Unavailable(_)) => LoginOutcome::Unavailable,
+            Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::NoHome | NotLetIn::Unavailable) => {
+                LoginOutcome::Unavailable
+            }
         };
         // Only now: the login may have read the accounts file again.
         let printable = self.printable_user(&user);
         self.recorder.record(What::Login { user: printable, outcome, attempts: self.attempts });
         match result {
             Ok((account, storage)) => self.welcome(account, storage).into(),
-            Err(NotLetIn::Unavailable(reason)) => Reply::new(530, reason).into(),
+            Err(NotLetIn::NoHome) => {
+                Reply::new(530, "Your home directory cannot be opened. Tell the administrator.").into()
+            }
+            Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::Unavailable) => {
+                let text = "The server cannot log anybody in just now. Try again in a moment.";
+                Answer::last(Reply::new(421, text), CloseReason::Overloaded)
+            }
             Err(NotLetIn::Refused(_)) => {
                 self.failed_logins += 1;
                 if self.failed_logins < FAILED_LOGIN_LIMIT {
@@ -62,6 +75,17 @@ impl Session {
                 Answer::last(Reply::new(421, text), CloseReason::FailedLogins)
             }
         }
+    }
+
+    /// Has the engine check who this is, and notices meanwhile when the connection breaks.
+    async fn check(&mut self, name: &str, password: &[u8]) -> Result<(Arc<Account>, Storage), NotLetIn> {
+        let stop = CancellationToken::new();
+        let idle = Engine::new(Arc::clone(&self.shared.accounts), Arc::clone(&self.shared.homes));
+        let mut engine = std::mem::replace(&mut self.engine, idle);
+        let login = stop.run_until_cancelled(engine.login(name, password));
+        let result = self.beside(&stop, AtEnd::GoOn, login).await;
+        self.engine = engine;
+        result.unwrap_or(Err(NotLetIn::Unavailable))
     }
 
     fn welcome(&mut self, account: Arc<Account>, storage: Storage) -> Reply {
@@ -81,6 +105,9 @@ impl Session {
     }
 
     fn log_out(&mut self) {
+        if self.login.is_some() {
+            self.login_since = Instant::now();
+        }
         self.engine.log_out();
         self.login = None;
         self.user = None;

@@ -1,5 +1,6 @@
 //! Where the next data connection comes from: PASV, EPSV (we offer), PORT, EPRT (the client does).
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -34,11 +35,11 @@ impl Session {
             Ok(address) => address,
             Err(reply) => return reply,
         };
-        let listener = match self.passive_listener(own.into()) {
+        let listener = match self.passive_listener() {
             Ok(listener) => listener,
             Err(reply) => return reply,
         };
-        let port = listener.port();
+        let port = listener.address().port();
         let ([a, b, c, d], [high, low]) = (address.octets(), port.to_be_bytes());
         let numbers = format!("{a},{b},{c},{d},{high},{low}");
         self.offered("PASV", SocketAddr::new(address.into(), port), &numbers);
@@ -48,12 +49,12 @@ impl Session {
 
     pub(super) fn epsv(&mut self, argument: &[u8]) -> Reply {
         let own = self.recorder.ends().server.ip();
+        if own.is_ipv4() && self.shared.settings.server.epsv == Epsv::Ipv6Only {
+            return Reply::new(502, "EPSV is for IPv6 connections here. Use PASV.");
+        }
         if argument.eq_ignore_ascii_case(b"ALL") {
             self.parameters.epsv_only = true;
             return Reply::new(200, "From now on EPSV is the only way to a data connection.");
-        }
-        if own.is_ipv4() && self.shared.settings.server.epsv == Epsv::Ipv6Only {
-            return Reply::new(502, "EPSV is for IPv6 connections here. Use PASV.");
         }
         let family = if own.is_ipv4() { "1" } else { "2" };
         if !argument.is_empty() && argument != family.as_bytes() {
@@ -62,11 +63,11 @@ impl Session {
                 format!("A data connection is of the control connection's family, use ({family})."),
             );
         }
-        let listener = match self.passive_listener(own) {
+        let listener = match self.passive_listener() {
             Ok(listener) => listener,
             Err(reply) => return reply,
         };
-        let port = listener.port();
+        let port = listener.address().port();
         let numbers = format!("|||{port}|");
         self.offered("EPSV", SocketAddr::new(own, port), &numbers);
         self.offer = Some(Offer::Passive(listener));
@@ -100,7 +101,12 @@ impl Session {
             return Reply::new(502, "Active mode is switched off here. Use EPSV or PASV (passive mode).");
         }
         let mut client = self.recorder.ends().client;
-        if address != client.ip() {
+        if verb == "PORT" && client.is_ipv6() {
+            return Reply::new(500, "PORT can name IPv4 addresses only, and this is an IPv6 connection. Use EPRT.");
+        }
+        // lftp names the unspecified address over IPv6 (`EPRT |2|::|port|`); it can only mean itself.
+        let own = address == client.ip() || address.is_unspecified() && address.is_ipv6() == client.is_ipv6();
+        if !own {
             let text = format!("{verb} may name your own address only, {}. Behind NAT use passive mode.", client.ip());
             return Reply::new(500, text);
         }
@@ -119,12 +125,18 @@ impl Session {
         self.recorder.record(What::DataOffered { verb, address, port, port_class, numbers: numbers.to_owned() });
     }
 
-    fn passive_listener(&mut self, own: IpAddr) -> Result<PassiveListener, Reply> {
+    fn passive_listener(&mut self) -> Result<PassiveListener, Reply> {
         // The session's old port goes back first: it may be the last free one.
         self.offer = None;
-        self.shared.passive.listen(own).map_err(|error| {
+        self.shared.passive.listen(self.recorder.ends().server).map_err(|error| {
             tracing::warn!(%error, "no passive port");
-            Reply::new(425, "No passive port is free. Try again in a moment, or use active mode (PORT).")
+            let text = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "No passive port is free. Try again in a moment, or use active mode (PORT)."
+                }
+                _ => "The server cannot listen on a passive port now. Try again in a moment.",
+            };
+            Reply::new(425, text)
         })
     }
 

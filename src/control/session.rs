@@ -23,8 +23,11 @@ use crate::engine::Engine;
 use crate::sessions::{CloseReason, Ends, Recorder, Totals, What};
 use crate::storage::VirtualPath;
 
-/// Commands that may wait for a transfer's end. The session reads no further ones; TCP makes the client wait.
+/// Commands that may wait for a transfer's end. Further ones are refused, so that an ABOR behind them is still seen.
 const WAITING_LIMIT: usize = 16;
+
+/// How long a client may take to read that the server has cut it off.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How long an engine stays open behind the last command that needed it. A class that looks at netstat between two
 /// commands does not see the engine's loopback connection.
@@ -45,6 +48,8 @@ pub(super) struct Session {
     /// Logins tried in this session.
     pub(super) attempts: u32,
     pub(super) failed_logins: u32,
+    /// Since when a login is waited for.
+    pub(super) login_since: Instant,
     pub(super) directory: VirtualPath,
     pub(super) parameters: Parameters,
     /// The address of the next data connection.
@@ -67,6 +72,13 @@ pub(super) enum Interruption {
     LineTooLong,
     /// The server was told to stop, and the grace period is over.
     Shutdown,
+}
+
+/// What the end of the client's side means for what runs beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    GoOn,
+    Stop,
 }
 
 /// What a command comes to: a reply, and perhaps the session's end.
@@ -101,6 +113,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: Sock
         user: None,
         attempts: 0,
         failed_logins: 0,
+        login_since: Instant::now(),
         directory: VirtualPath::root(),
         parameters: Parameters::default(),
         offer: None,
@@ -110,8 +123,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: Sock
         shared,
     };
     let reason = session.run().await.unwrap_or(CloseReason::ClientLeft);
+    let Session { wire, recorder, totals, engine, offer, .. } = session;
     // The engine and the offered port go before the client gets its last moment.
-    let Session { wire, recorder, totals, .. } = session;
+    drop((engine, offer));
     recorder.close(reason, totals);
     wire.close().await;
 }
@@ -145,7 +159,7 @@ impl Session {
         }
         let server = &shared.settings.server;
         let idle = Instant::now() + server.idle_timeout;
-        let login = self.recorder.opened() + server.login_timeout;
+        let login = self.login_since + server.login_timeout;
         let (deadline, reason) = match self.login {
             None if login < idle => (login, CloseReason::LoginTimeout),
             _ => (idle, CloseReason::IdleTimeout),
@@ -154,12 +168,13 @@ impl Session {
             tokio::select! {
                 biased;
                 () = shared.drain.cancelled() => return Ok(Err(CloseReason::Shutdown)),
+                // Before the wire: a stream of commands does not put the end of the login time off.
+                () = sleep_until(deadline.into()) => return Ok(Err(reason)),
                 incoming = self.wire.line() => return Ok(match incoming? {
                     Incoming::Line(line) => Ok(line),
                     Incoming::TooLong => Err(CloseReason::LineTooLong),
                     Incoming::End => Err(CloseReason::ClientLeft),
                 }),
-                () = sleep_until(deadline.into()) => return Ok(Err(reason)),
                 () = sleep(ENGINE_IDLE), if self.engine.is_open() => self.engine.close(),
             }
         }
@@ -177,7 +192,9 @@ impl Session {
                 (421, format!("No login within {} s. Goodbye.", server.login_timeout.as_secs()))
             }
             CloseReason::LineTooLong => (500, format!("A command line has {LINE_LIMIT} bytes at most. Goodbye.")),
-            CloseReason::Quit | CloseReason::ClientLeft | CloseReason::FailedLogins => return Ok(()),
+            CloseReason::Quit | CloseReason::ClientLeft | CloseReason::FailedLogins | CloseReason::Overloaded => {
+                return Ok(());
+            }
         };
         self.say(&Reply::new(code, text)).await
     }
@@ -187,51 +204,48 @@ impl Session {
         let begun = Instant::now();
         let (verb, argument, answer) = match command::parse(line) {
             // A line that is no command is not put on record: it may be a password.
-            Err(reply) => ("", String::new(), Answer::from(reply)),
-            Ok(command) => (command.syntax.name, self.printable_argument(&command), self.answer(command).await?),
+            Err((verb, reply)) => (verb, String::new(), Answer::from(reply)),
+            Ok(command) => (command.syntax.name, self.printable_argument(&command), self.answer(command).await),
         };
-        let said = self.say(&answer.reply).await;
-        self.recorder.record(What::Command { verb, argument, code: answer.reply.code, duration: begun.elapsed() });
-        said?;
-        match self.interrupted.take() {
-            None => Ok(answer.close),
+        self.wire.queue(&answer.reply);
+        self.record_command(verb, argument, &answer.reply, begun);
+        let ended = match self.interrupted.take() {
+            None => None,
             Some(Interruption::Abort(times)) => {
+                // The second half of an ABOR (RFC 959, 4.1.3): the transfer got its 426 before.
                 for _ in 0..times {
-                    self.abort_done(begun).await?;
+                    let reply = Reply::new(226, "ABOR: nothing is being transferred any more.");
+                    self.wire.queue(&reply);
+                    self.record_command("ABOR", String::new(), &reply, begun);
                 }
-                Ok(answer.close)
+                None
             }
-            Some(Interruption::Left) => Ok(Some(CloseReason::ClientLeft)),
-            Some(Interruption::LineTooLong) => {
-                self.farewell(CloseReason::LineTooLong).await?;
-                Ok(Some(CloseReason::LineTooLong))
-            }
-            Some(Interruption::Shutdown) => {
-                self.farewell(CloseReason::Shutdown).await?;
-                Ok(Some(CloseReason::Shutdown))
-            }
+            Some(Interruption::Left) => return Ok(Some(CloseReason::ClientLeft)),
+            Some(Interruption::LineTooLong) => Some(CloseReason::LineTooLong),
+            Some(Interruption::Shutdown) => Some(CloseReason::Shutdown),
+        };
+        match ended {
+            Some(reason) => self.farewell(reason).await?,
+            None => self.flush().await?,
         }
+        Ok(ended.or(answer.close))
     }
 
-    /// The second half of an ABOR (RFC 959, 4.1.3): the transfer got its 426 before.
-    async fn abort_done(&mut self, begun: Instant) -> io::Result<()> {
-        self.say(&Reply::new(226, "ABOR: nothing is being transferred any more.")).await?;
-        let (verb, argument) = ("ABOR", String::new());
-        self.recorder.record(What::Command { verb, argument, code: 226, duration: begun.elapsed() });
-        Ok(())
+    fn record_command(&self, verb: &'static str, argument: String, reply: &Reply, begun: Instant) {
+        self.recorder.record(What::Command { verb, argument, code: reply.code, duration: begun.elapsed() });
     }
 
     /// Does what a command asks for.
-    async fn answer(&mut self, Command { syntax, argument }: Command) -> io::Result<Answer> {
+    async fn answer(&mut self, Command { syntax, argument }: Command) -> Answer {
         if !syntax.before_login && self.login.is_none() {
-            return Ok(Reply::new(530, "Log in first, with USER and PASS.").into());
+            return Reply::new(530, "Log in first, with USER and PASS.").into();
         }
         let argument = argument.as_slice();
         let reply = match syntax.verb {
             Verb::User => self.user(argument),
-            Verb::Pass => return Ok(self.pass(argument).await),
+            Verb::Pass => return self.pass(argument).await,
             Verb::Rein => self.reinitialize(),
-            Verb::Quit => return Ok(Answer::last(self.goodbye(), CloseReason::Quit)),
+            Verb::Quit => return Answer::last(self.goodbye(), CloseReason::Quit),
             Verb::Acct => Reply::new(202, "No account is needed here."),
             Verb::Host => self.host(),
 
@@ -261,11 +275,11 @@ impl Session {
             Verb::Mlst => self.facts_of(argument),
             Verb::Site => self.site(argument),
 
-            Verb::Retr => self.retrieve(syntax.name, argument).await?,
-            Verb::Stor | Verb::Appe => self.store(syntax.name, argument).await?,
-            Verb::Stou => self.store_unique(argument).await?,
-            Verb::List | Verb::Nlst | Verb::Mlsd => self.list(syntax, argument).await?,
-            Verb::Hash | Verb::Xmd5 | Verb::Xsha256 => self.hash(syntax.verb, argument).await?,
+            Verb::Retr => self.retrieve(syntax.name, argument).await,
+            Verb::Stor | Verb::Appe => self.store(syntax.name, argument).await,
+            Verb::Stou => self.store_unique(argument).await,
+            Verb::List | Verb::Nlst | Verb::Mlsd => self.list(syntax, argument).await,
+            Verb::Hash | Verb::Xmd5 | Verb::Xsha256 => self.hash(syntax.verb, argument).await,
             Verb::Abor => Reply::new(226, "There is nothing to abort."),
 
             Verb::Stat => self.status(argument),
@@ -274,34 +288,53 @@ impl Session {
             Verb::Syst => Reply::new(215, "UNIX Type: L8"),
             Verb::Noop | Verb::Clnt => Reply::new(200, "OK."),
         };
-        Ok(reply.into())
+        reply.into()
     }
 
-    /// Sends a reply.
+    /// Sends a reply at once.
     pub(super) async fn say(&mut self, reply: &Reply) -> io::Result<()> {
-        self.wire.say(reply).await
+        self.wire.queue(reply);
+        self.flush().await
+    }
+
+    /// Sends what is queued. A server that is cut off does not wait for a client that reads nothing.
+    async fn flush(&mut self) -> io::Result<()> {
+        let cut = self.shared.cut.clone();
+        tokio::select! {
+            biased;
+            sent = self.wire.flush() => sent,
+            () = async { cut.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 
     /// Runs `work`, and goes on reading the control connection beside it: ABOR cancels `stop`, STAT and NOOP are
     /// answered, everything else waits its turn. `work` must end soon after `stop`.
-    pub(super) async fn beside<T>(&mut self, stop: &CancellationToken, work: impl Future<Output = T>) -> io::Result<T> {
+    ///
+    /// A client may close its side behind its last command and still wait for what it asked for. Only a digest, which
+    /// may take very long and which no data connection would stop, ends then (`AtEnd::Stop`).
+    pub(super) async fn beside<T>(
+        &mut self,
+        stop: &CancellationToken,
+        at_end: AtEnd,
+        work: impl Future<Output = T>,
+    ) -> T {
         let shared = Arc::clone(&self.shared);
         let mut work = pin!(work);
         let mut listening = true;
         loop {
+            // The work comes before the wire: a flood of commands does not hold it up.
             tokio::select! {
                 biased;
-                incoming = self.wire.line(), if listening && self.waiting.len() < WAITING_LIMIT => match incoming {
-                    Ok(Incoming::Line(line)) => self.line_beside(line).await?,
-                    // The client may close its side behind its last command and still wait for what it asked for.
-                    Ok(Incoming::End) => listening = false,
-                    Ok(Incoming::TooLong) => self.interrupted = Some(Interruption::LineTooLong),
-                    Err(_) => self.interrupted = Some(Interruption::Left),
-                },
                 () = shared.cut.cancelled(), if !stop.is_cancelled() => {
                     self.interrupted = Some(Interruption::Shutdown);
                 }
-                done = &mut work => return Ok(done),
+                done = &mut work => return done,
+                incoming = self.wire.line(), if listening => match incoming {
+                    Ok(Incoming::Line(line)) => self.line_beside(line),
+                    Ok(Incoming::End) if at_end == AtEnd::GoOn => listening = false,
+                    Ok(Incoming::End) | Err(_) => self.interrupted = Some(Interruption::Left),
+                    Ok(Incoming::TooLong) => self.interrupted = Some(Interruption::LineTooLong),
+                },
             }
             if let Some(interruption) = &self.interrupted {
                 stop.cancel();
@@ -311,31 +344,35 @@ impl Session {
     }
 
     /// A command that comes while a transfer runs.
-    async fn line_beside(&mut self, line: Vec<u8>) -> io::Result<()> {
+    fn line_beside(&mut self, line: Vec<u8>) {
+        let begun = Instant::now();
         let command = command::parse(&line).ok();
-        match command.as_ref().map(|command| command.syntax.verb) {
-            Some(Verb::Abor) => {
+        let reply = match command.as_ref().map(|command| (command.syntax.verb, &command.argument)) {
+            Some((Verb::Abor, _)) => {
                 let times = if let Some(Interruption::Abort(times)) = self.interrupted { times } else { 0 };
                 self.interrupted = Some(Interruption::Abort(times + 1));
+                return;
             }
             // Replies keep their order: behind a command that waits, these wait too.
-            Some(Verb::Stat | Verb::Noop) if self.waiting.is_empty() && self.interrupted.is_none() => {
-                if let Some(Command { syntax, argument }) = command {
-                    let begun = Instant::now();
-                    let reply = if syntax.verb == Verb::Stat { self.status(&argument) } else { Reply::new(200, "OK.") };
-                    self.say(&reply).await?;
-                    let (verb, argument) = (syntax.name, String::from_utf8_lossy(&argument).into_owned());
-                    self.recorder.record(What::Command { verb, argument, code: reply.code, duration: begun.elapsed() });
-                }
-            }
-            _ => self.waiting.push_back(line),
+            Some((Verb::Noop, _)) if self.waiting.is_empty() && self.interrupted.is_none() => Reply::new(200, "OK."),
+            Some((Verb::Stat, path)) if self.waiting.is_empty() && self.interrupted.is_none() => self.status(path),
+            _ if self.waiting.len() < WAITING_LIMIT => return self.waiting.push_back(line),
+            _ => Reply::new(503, format!("{WAITING_LIMIT} commands wait already; this one is dropped.")),
+        };
+        self.wire.queue(&reply);
+        if let Some(command) = command {
+            self.record_command(command.syntax.name, self.printable_argument(&command), &reply, begun);
         }
-        Ok(())
     }
 
     /// Which interruption ended the running transfer.
     pub(super) fn interruption(&self) -> Option<&Interruption> {
         self.interrupted.as_ref()
+    }
+
+    /// Ends the session behind the command that noticed: the control connection broke.
+    pub(super) fn client_left(&mut self) {
+        self.interrupted = Some(Interruption::Left);
     }
 
     /// The argument as it may be put on record.

@@ -40,9 +40,7 @@ impl Session {
         let kind = if self.parameters.ascii { "ASCII" } else { "binary" };
         lines.push(format!(" TYPE: {kind}, STRU: file, MODE: stream"));
         match &self.offer {
-            Some(Offer::Passive(listener)) => {
-                lines.push(format!(" Next data connection: to my port {}", listener.port()))
-            }
+            Some(Offer::Passive(listener)) => lines.push(format!(" Next data connection: to {}", listener.address())),
             Some(Offer::Active(client)) => lines.push(format!(" Next data connection: to {client}")),
             None => {}
         }
@@ -70,9 +68,9 @@ impl Session {
         while more && bytes.len() < LISTING_LIMIT {
             more = block_in_place(|| listing.next_chunk(&mut bytes));
         }
-        let mut lines: Vec<_> = bytes.split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end().to_vec()).collect();
-        // Behind the last line end.
-        lines.pop();
+        // Each line ends with CR LF, and neither stands in a name.
+        let line = |line: &[u8]| line.strip_suffix(b"\r\n").unwrap_or(line).to_vec();
+        let lines = bytes.split_inclusive(|&byte| byte == b'\n').map(line).collect();
         let last = if more { "The rest is left out; use LIST." } else { "End of status." };
         Reply::long(213, "Status:", lines, last)
     }

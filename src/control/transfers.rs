@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::{Syntax, Verb};
 use super::reply::Reply;
-use super::session::{Interruption, Session};
+use super::session::{AtEnd, Interruption, Session};
 use super::status::Running;
 use crate::data::{Broken, DataConnection, NotOpened, Terms};
 use crate::sessions::{Side, TransferOutcome, What};
@@ -39,12 +39,12 @@ struct Plan {
 }
 
 impl Session {
-    pub(super) async fn retrieve(&mut self, verb: &'static str, argument: &[u8]) -> io::Result<Reply> {
+    pub(super) async fn retrieve(&mut self, verb: &'static str, argument: &[u8]) -> Reply {
         let (ascii, offset) = (self.converts(), std::mem::take(&mut self.parameters.offset));
-        let opened = self.ready_to_transfer().and_then(|storage| {
+        let opened = self.ready_to_transfer(offset).and_then(|storage| {
             let path = self.directory.resolve(argument)?;
             let download = storage.open_download(&path)?;
-            if ascii && offset > 0 || offset > download.size {
+            if offset > download.size {
                 let text = format!("{path} has {} bytes: it cannot be sent from byte {offset} on.", download.size);
                 return Err(Fault::new(FaultKind::BadRequest, text).into());
             }
@@ -52,9 +52,11 @@ impl Session {
         });
         let (path, download) = match opened {
             Ok(opened) => opened,
-            Err(reply) => return Ok(reply),
+            Err(reply) => return reply,
         };
-        let opening = opening(ascii, argument, &format!(" ({} bytes)", download.size));
+        // How many bytes a text has on the network shows at its end.
+        let size = if ascii { String::new() } else { format!(" ({} bytes)", download.size) };
+        let opening = opening(ascii, argument, &size);
         let done = "Transfer complete.".to_owned();
         let plan = Plan { verb, path, direction: Direction::ToClient, ascii, opening, done };
         self.transfer(plan, async |connection| match ascii {
@@ -64,7 +66,7 @@ impl Session {
         .await
     }
 
-    pub(super) async fn store(&mut self, verb: &'static str, argument: &[u8]) -> io::Result<Reply> {
+    pub(super) async fn store(&mut self, verb: &'static str, argument: &[u8]) -> Reply {
         let (ascii, offset) = (self.converts(), std::mem::take(&mut self.parameters.offset));
         let start = match (verb, offset) {
             ("APPE", _) => Start::End,
@@ -72,24 +74,24 @@ impl Session {
             (_, offset) => Start::Offset(offset),
         };
         let fsync = self.shared.settings.storage.fsync;
-        let begun = self.ready_to_transfer().and_then(|storage| {
+        let begun = self.ready_to_transfer(offset).and_then(|storage| {
             let path = self.directory.resolve(argument)?;
             let upload = storage.begin_upload(&path, start, fsync)?;
             Ok((path, upload))
         });
         let (path, upload) = match begun {
             Ok(begun) => begun,
-            Err(reply) => return Ok(reply),
+            Err(reply) => return reply,
         };
         let (opening, done) = (opening(ascii, argument, ""), "Transfer complete.".to_owned());
         self.receive(Plan { verb, path, direction: Direction::FromClient, ascii, opening, done }, upload).await
     }
 
     /// STOU: the reply names the file as RFC 1123, 4.1.2.9 says.
-    pub(super) async fn store_unique(&mut self, stem: &[u8]) -> io::Result<Reply> {
+    pub(super) async fn store_unique(&mut self, stem: &[u8]) -> Reply {
         self.parameters.offset = 0;
         let (ascii, fsync) = (self.converts(), self.shared.settings.storage.fsync);
-        let begun = self.ready_to_transfer().and_then(|storage| {
+        let begun = self.ready_to_transfer(0).and_then(|storage| {
             if stem.contains(&b'/') {
                 return Err(Reply::new(553, "STOU takes a name without a directory. Use CWD first."));
             }
@@ -97,7 +99,7 @@ impl Session {
         });
         let (path, upload) = match begun {
             Ok(begun) => begun,
-            Err(reply) => return Ok(reply),
+            Err(reply) => return reply,
         };
         let opening = [b"FILE: ", path.name()].concat();
         let done = format!("Transfer complete. The file is {path}.");
@@ -105,20 +107,20 @@ impl Session {
         self.receive(plan, upload).await
     }
 
-    pub(super) async fn list(&mut self, syntax: &'static Syntax, argument: &[u8]) -> io::Result<Reply> {
+    pub(super) async fn list(&mut self, syntax: &'static Syntax, argument: &[u8]) -> Reply {
         self.parameters.offset = 0;
         let (request, style) = match syntax.verb {
             Verb::Mlsd => (ListRequest::exact(argument), Style::Machine(self.parameters.facts)),
             Verb::Nlst => (ListRequest::parse(argument), Style::Names),
             _ => (ListRequest::parse(argument), Style::Long),
         };
-        let listed = self.ready_to_transfer().and_then(|storage| {
+        let listed = self.ready_to_transfer(0).and_then(|storage| {
             let listing = block_in_place(|| storage.list(&self.directory, &request, style))?;
             Ok((self.directory.resolve(&request.argument)?, listing))
         });
         let (path, mut listing) = match listed {
             Ok(listed) => listed,
-            Err(reply) => return Ok(reply),
+            Err(reply) => return reply,
         };
         let (opening, done) = (b"Here comes the listing.".to_vec(), "Listing complete.".to_owned());
         let plan = Plan { verb: syntax.name, path, direction: Direction::ToClient, ascii: false, opening, done };
@@ -134,15 +136,18 @@ impl Session {
         .await
     }
 
-    /// The storage, when somebody is logged in and has said where the data connection goes.
-    fn ready_to_transfer(&self) -> Result<Storage, Reply> {
+    /// The storage, when somebody is logged in and has said where the data connection goes and what comes over it.
+    fn ready_to_transfer(&self, offset: u64) -> Result<Storage, Reply> {
+        if offset > 0 && self.converts() {
+            return Err(Reply::new(501, "You sent REST and then TYPE A: an offset needs TYPE I (binary)."));
+        }
         if self.offer.is_none() {
-            return Err(Reply::new(425, "Send EPSV, PASV, EPRT or PORT first: there is no way to a data connection."));
+            return Err(no_offer());
         }
         Ok(self.storage()?.clone())
     }
 
-    async fn receive(&mut self, plan: Plan, mut upload: Upload) -> io::Result<Reply> {
+    async fn receive(&mut self, plan: Plan, mut upload: Upload) -> Reply {
         let (ascii, fsync) = (plan.ascii, self.shared.settings.storage.fsync);
         self.transfer(plan, async move |connection| {
             connection.receive(&mut upload, ascii).await?;
@@ -152,16 +157,12 @@ impl Session {
         .await
     }
 
-    /// A transfer from the 150 to the last reply: opens the data connection, has `carry` send or receive, and puts
-    /// both on record.
-    async fn transfer(
-        &mut self,
-        plan: Plan,
-        carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>,
-    ) -> io::Result<Reply> {
-        let Some(offer) = self.offer.take() else {
-            return Ok(Reply::new(425, "There is no way to a data connection."));
-        };
+    /// A transfer from its data connection to its last reply: has `carry` send or receive, and puts everything on
+    /// record.
+    async fn transfer(&mut self, plan: Plan, carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>) -> Reply {
+        let Some(offer) = self.offer.take() else { return no_offer() };
+        // What netstat shows during a transfer are its two connections, and not the engine's.
+        self.engine.close();
         let (stop, moved) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let server = &self.shared.settings.server;
         let terms = Terms {
@@ -171,79 +172,74 @@ impl Session {
             stop: stop.clone(),
             moved: Arc::clone(&moved),
         };
-        self.running =
-            Some(Running { verb: plan.verb, path: plan.path.clone(), moved: Arc::clone(&moved), ends: None });
-        let opened = self.beside(&stop, offer.open(terms)).await;
-        let reply = match opened {
-            Ok(Ok(connection)) => self.carried(plan, connection, &stop, &moved, carry).await,
-            Ok(Err(NotOpened::Failed(reason))) => Ok(Reply::new(425, reason)),
-            Ok(Err(NotOpened::Stopped)) => Ok(Reply::new(426, self.why_stopped())),
-            Err(error) => Err(error),
+        self.running = Some(Running { verb: plan.verb, path: plan.path.clone(), moved, ends: None });
+        let reply = match self.beside(&stop, AtEnd::GoOn, offer.open(terms)).await {
+            Ok(connection) => self.carried(plan, connection, &stop, carry).await,
+            Err(NotOpened::Failed(reason)) => Reply::new(425, reason),
+            Err(NotOpened::Stopped) => Reply::new(426, self.why_stopped()),
         };
         self.running = None;
         reply
     }
 
+    /// A transfer on its open data connection.
     async fn carried(
         &mut self,
         plan: Plan,
         connection: DataConnection,
         stop: &CancellationToken,
-        moved: &AtomicU64,
         carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>,
-    ) -> io::Result<Reply> {
+    ) -> Reply {
         let (begun, ends) = (Instant::now(), connection.ends);
         if let Some(running) = &mut self.running {
             running.ends = Some(ends);
         }
-        self.say(&Reply::new(150, plan.opening)).await?;
-        let result = self.beside(stop, carry(&connection)).await?;
-        let (outcome, duration) = (self.outcome(&result), begun.elapsed());
-        let closed_first = match (&outcome, plan.direction) {
+        let result = match self.say(&Reply::new(150, plan.opening)).await {
+            Ok(()) => self.beside(stop, AtEnd::GoOn, carry(&connection)).await,
+            Err(_) => {
+                self.client_left();
+                Err(Broken::Stopped)
+            }
+        };
+        let (outcome, duration, bytes) = (self.outcome(&result), begun.elapsed(), connection.moved());
+        match (outcome, plan.direction) {
+            // ABOR: the client knows that the rest is missing, and reads to the end of what is there.
+            (TransferOutcome::Aborted, Direction::ToClient) | (TransferOutcome::Complete, _) => connection.close(),
+            _ => drop(connection),
+        }
+        let closed_first = match (outcome, plan.direction) {
             (TransferOutcome::ConnectionLost, _) | (TransferOutcome::Complete, Direction::FromClient) => Side::Client,
             _ => Side::Server,
         };
-        match (&outcome, plan.direction) {
-            // ABOR: the client knows that the rest is missing, and reads to the end of what is there.
-            (TransferOutcome::Complete | TransferOutcome::Aborted, Direction::ToClient) => connection.close(),
-            (_, Direction::ToClient) => connection.reset(),
-            (_, Direction::FromClient) => drop(connection),
-        }
-        let bytes = moved.load(Ordering::Relaxed);
         match plan.direction {
             Direction::ToClient => self.totals.bytes_sent += bytes,
             Direction::FromClient => self.totals.bytes_received += bytes,
         }
-        self.totals.transfers += u64::from(outcome == TransferOutcome::Complete);
-        let sha256 = match outcome {
-            TransferOutcome::Complete => self.digest_on_record(plan.verb, &plan.path).await?,
-            _ => None,
-        };
-        let transfer = What::Transfer {
-            verb: plan.verb,
-            path: plan.path.to_string(),
-            r#type: if self.parameters.ascii { 'A' } else { 'I' },
-            bytes,
-            sha256,
-            outcome,
-            closed_first,
-            duration,
-        };
+        let (verb, path, r#type) = (plan.verb, plan.path.to_string(), if self.parameters.ascii { 'A' } else { 'I' });
+        let mut sha256 = None;
+        if outcome == TransferOutcome::Complete {
+            self.totals.transfers += 1;
+            sha256 = self.digest_on_record(verb, &plan.path).await;
+        }
+        let transfer = What::Transfer { verb, path, r#type, bytes, sha256, outcome, closed_first, duration };
         self.recorder.record_at(ends, transfer);
-        Ok(match result {
+        match result {
             Ok(()) => Reply::new(226, plan.done),
             Err(broken) => self.broken(broken, &plan.path, bytes),
-        })
+        }
     }
 
     fn outcome(&self, result: &Result<(), Broken>) -> TransferOutcome {
-        match (result, self.interruption()) {
-            (Ok(()), _) => TransferOutcome::Complete,
-            (Err(Broken::Stopped), Some(Interruption::Shutdown)) => TransferOutcome::Shutdown,
-            (Err(Broken::Stopped), _) => TransferOutcome::Aborted,
-            (Err(Broken::Lost(_)), _) => TransferOutcome::ConnectionLost,
-            (Err(Broken::Stalled(_)), _) => TransferOutcome::TimedOut,
-            (Err(Broken::Shrunk | Broken::Read(_) | Broken::Storage(_)), _) => TransferOutcome::StorageFailed,
+        match result {
+            Ok(()) => TransferOutcome::Complete,
+            Err(Broken::Stopped) => match self.interruption() {
+                Some(Interruption::Shutdown) => TransferOutcome::Shutdown,
+                Some(Interruption::Left | Interruption::LineTooLong) => TransferOutcome::ControlLost,
+                Some(Interruption::Abort(_)) | None => TransferOutcome::Aborted,
+            },
+            Err(Broken::Lost(_)) => TransferOutcome::ConnectionLost,
+            Err(Broken::Stalled(_)) => TransferOutcome::TimedOut,
+            Err(Broken::Shrunk | Broken::Read(_) | Broken::Storage(_)) => TransferOutcome::StorageFailed,
         }
     }
 
@@ -270,7 +266,7 @@ impl Session {
     }
 
     /// HASH (draft-bryan-ftp-hash), XSHA256 and XMD5.
-    pub(super) async fn hash(&mut self, verb: Verb, argument: &[u8]) -> io::Result<Reply> {
+    pub(super) async fn hash(&mut self, verb: Verb, argument: &[u8]) -> Reply {
         let algorithm = match verb {
             Verb::Xmd5 => Algorithm::Md5,
             Verb::Xsha256 => Algorithm::Sha256,
@@ -282,12 +278,12 @@ impl Session {
         });
         let (path, download) = match opened {
             Ok(opened) => opened,
-            Err(fault) => return Ok(fault.into()),
+            Err(fault) => return fault.into(),
         };
         let size = download.size;
-        let result = self.digest(download, algorithm).await?;
+        let result = self.digest(download, algorithm).await;
         let name = algorithm.name();
-        Ok(match result {
+        match result {
             Ok(None) => Reply::new(426, "The digest was not computed to its end."),
             Err(error) => Reply::new(451, format!("The server could not read {path}: {error}.")),
             Ok(Some(digest)) if verb == Verb::Hash => {
@@ -295,11 +291,11 @@ impl Session {
                 Reply::new(213, [format!("{name} 0-{last} {digest} ").as_bytes(), argument].concat())
             }
             Ok(Some(digest)) => Reply::new(250, digest),
-        })
+        }
     }
 
     /// The digest of a file, or `None` when it was stopped.
-    async fn digest(&mut self, download: Download, algorithm: Algorithm) -> io::Result<io::Result<Option<String>>> {
+    async fn digest(&mut self, download: Download, algorithm: Algorithm) -> io::Result<Option<String>> {
         let (stop, cancelled) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let (hashing, halted) = (Arc::clone(&self.shared.hashing), Arc::clone(&cancelled));
         let digest = async {
@@ -311,22 +307,24 @@ impl Session {
             };
             spawn_blocking(work).await?
         };
-        let result = self.beside(&stop, stop.run_until_cancelled(digest)).await;
+        let result = self.beside(&stop, AtEnd::Stop, stop.run_until_cancelled(digest)).await;
         cancelled.store(true, Ordering::Relaxed);
-        Ok(result?.unwrap_or(Ok(None)))
+        result.unwrap_or(Ok(None))
     }
 
     /// The digest for the record of a whole transfer, where the settings ask for it.
-    async fn digest_on_record(&mut self, verb: &str, path: &VirtualPath) -> io::Result<Option<String>> {
+    async fn digest_on_record(&mut self, verb: &str, path: &VirtualPath) -> Option<String> {
         if !self.shared.settings.transfer.sha256 || matches!(verb, "LIST" | "NLST" | "MLSD") {
-            return Ok(None);
+            return None;
         }
-        match self.storage().and_then(|storage| storage.open_download(path)) {
-            Ok(download) => Ok(self.digest(download, Algorithm::Sha256).await?.unwrap_or_default()),
-            // Deleted since: the record says nothing rather than something else.
-            Err(_) => Ok(None),
-        }
+        // A file that was deleted since: the record says nothing rather than something else.
+        let download = self.storage().and_then(|storage| storage.open_download(path)).ok()?;
+        self.digest(download, Algorithm::Sha256).await.unwrap_or_default()
     }
+}
+
+fn no_offer() -> Reply {
+    Reply::new(425, "Send EPSV, PASV, EPRT or PORT first: there is no way to a data connection.")
 }
 
 /// The text of a 150; clients look for the bytes in parentheses.

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -16,6 +16,9 @@ pub(super) const LINE_LIMIT: usize = 4096;
 
 /// How long a client may leave a reply unread.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Bytes of replies behind which no further command is read.
+const UNSENT_LIMIT: usize = 64 << 10;
 
 /// What a closing connection still reads, so that its last reply is not wiped out by a reset.
 const LAST_READ_LIMIT: (Duration, u64) = (Duration::from_secs(1), 1 << 20);
@@ -38,14 +41,17 @@ pub(super) struct Wire {
     raw: Vec<u8>,
     read: usize,
     decoder: Decoder,
+    /// Replies that the client has not taken yet.
+    unsent: Vec<u8>,
 }
 
 impl Wire {
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, raw: Vec::with_capacity(LINE_LIMIT), read: 0, decoder: Decoder::default() }
+        let (raw, decoder) = (Vec::with_capacity(LINE_LIMIT), Decoder::default());
+        Self { stream, raw, read: 0, decoder, unsent: Vec::new() }
     }
 
-    /// The next line. Dropping the call loses nothing.
+    /// The next line; meanwhile, queued replies go out. Dropping the call loses nothing.
     pub async fn line(&mut self) -> io::Result<Incoming> {
         loop {
             while self.read < self.raw.len() {
@@ -57,27 +63,51 @@ impl Wire {
             }
             self.raw.clear();
             self.read = 0;
-            if self.read_more().await? == 0 {
-                return Ok(Incoming::End);
+            let interest = match self.unsent.len() {
+                0 => Interest::READABLE,
+                1..UNSENT_LIMIT => Interest::READABLE | Interest::WRITABLE,
+                _ => Interest::WRITABLE,
+            };
+            let ready = self.stream.ready(interest).await?;
+            if ready.is_writable() {
+                self.write_some()?;
+            }
+            // A read ends early at Telnet's urgent byte, and tokio's `read_buf` takes a short read for the last one
+            // until more arrives; `try_read_buf` reads on until the socket says that it is empty.
+            if ready.is_readable() && self.unsent.len() < UNSENT_LIMIT {
+                match self.stream.try_read_buf(&mut self.raw) {
+                    Ok(0) => return Ok(Incoming::End),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                    _ => {}
+                }
             }
         }
     }
 
-    /// Reads what there is. A read ends early at Telnet's urgent byte, and tokio's `read_buf` takes a short read for
-    /// the last one until more arrives; `try_read_buf` reads on until the socket says that it is empty.
-    async fn read_more(&mut self) -> io::Result<usize> {
-        loop {
-            self.stream.readable().await?;
-            match self.stream.try_read_buf(&mut self.raw) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read,
-            }
-        }
+    /// Puts a reply into the queue; [`Wire::line`] and [`Wire::flush`] send it.
+    pub fn queue(&mut self, reply: &Reply) {
+        self.unsent.extend_from_slice(&reply.to_bytes());
     }
 
-    /// Sends a reply.
-    pub async fn say(&mut self, reply: &Reply) -> io::Result<()> {
-        timeout(WRITE_LIMIT, self.stream.write_all(&reply.to_bytes())).await?
+    /// Sends what is queued. A client that takes nothing of it for [`WRITE_LIMIT`] has left.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        self.write_some()?;
+        while !self.unsent.is_empty() {
+            timeout(WRITE_LIMIT, self.stream.writable()).await??;
+            self.write_some()?;
+        }
+        Ok(())
+    }
+
+    fn write_some(&mut self) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            match self.stream.try_write(&self.unsent) {
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Closes the connection so that the client can read what was said last.

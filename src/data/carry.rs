@@ -129,17 +129,17 @@ impl DataConnection {
         Ok(true)
     }
 
-    /// Closes a connection on which everything was sent.
-    pub fn close(self) {
-        // A peer that has gone in between has everything already or shows it by asking again.
-        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+    /// Bytes carried so far.
+    pub fn moved(&self) -> u64 {
+        self.terms.moved.load(Ordering::Relaxed)
     }
 
-    /// Closes a connection on which less than everything was sent, with a reset: an ordinary close would look like the
-    /// end of a whole file.
-    pub fn reset(self) {
-        // Without it the connection is closed in the ordinary way, and the reply still tells.
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    /// Closes the connection in the ordinary way, which says that everything was carried. Dropped without this it is
+    /// reset: what is missing must not look like the end of a whole file.
+    pub fn close(mut self) {
+        self.whole = true;
+        // A peer that has gone in between has everything already or shows it by asking again.
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
     }
 
     /// Runs `operation` on the socket, again each time that the socket becomes ready, and counts what it moved.
@@ -173,6 +173,15 @@ impl DataConnection {
                 }
                 Err(error) => return Err(Broken::Lost(error)),
             }
+        }
+    }
+}
+
+impl Drop for DataConnection {
+    fn drop(&mut self) {
+        if !self.whole {
+            // Without it the connection is closed in the ordinary way, and the reply still tells.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How a data connection comes about: the client connects to a passive port, or the server to the client's.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::PassiveListener;
+use crate::ports::{PassiveListener, PortClass};
 use crate::sessions::{Ends, Mode, Recorder, Side, What};
 use crate::settings::PassivePeer;
 
@@ -52,6 +52,8 @@ pub(crate) struct DataConnection {
     pub(super) terms: Terms,
     /// Both ends.
     pub ends: Ends,
+    /// Whether everything was carried.
+    pub(super) whole: bool,
 }
 
 /// Why there is no data connection.
@@ -64,48 +66,41 @@ pub(crate) enum NotOpened {
 }
 
 impl Offer {
-    /// Passive or active.
-    pub fn mode(&self) -> Mode {
-        match self {
-            Self::Passive(_) => Mode::Passive,
-            Self::Active(_) => Mode::Active,
-        }
-    }
-
     /// Opens the data connection, and puts on record how that went.
     pub async fn open(self, terms: Terms) -> Result<DataConnection, NotOpened> {
-        let (mode, begun) = (self.mode(), Instant::now());
-        let control = terms.recorder.ends();
-        let (opened, opened_by, expected) = match &self {
-            Self::Passive(listener) => {
-                let server = SocketAddr::new(control.server.ip(), listener.port());
-                let accept = accept(listener, server, &terms);
-                let opened = terms.stop.run_until_cancelled(accept).await;
-                (opened, Side::Client, Ends { client: control.client, server })
-            }
-            Self::Active(client) => {
-                let connect = connect(control, *client, CONNECT_LIMIT.min(terms.patience));
-                let opened = terms.stop.run_until_cancelled(connect).await;
-                (opened, Side::Server, Ends { client: *client, server: control.server })
+        let begun = Instant::now();
+        let (mode, opened_by, to) = match &self {
+            Self::Passive(listener) => (Mode::Passive, Side::Client, listener.address()),
+            Self::Active(client) => (Mode::Active, Side::Server, *client),
+        };
+        let open = async {
+            match &self {
+                Self::Passive(listener) => accept(listener, &terms).await,
+                Self::Active(client) => connect(*client, &terms).await,
             }
         };
-        match opened {
-            None => Err(NotOpened::Stopped),
+        let reason = match terms.stop.run_until_cancelled(open).await {
             Some(Ok((stream, ends))) => {
                 terms.recorder.record_at(ends, What::DataOpened { mode, opened_by, waited: begun.elapsed() });
-                Ok(DataConnection { stream, terms, ends })
+                return Ok(DataConnection { stream, terms, ends, whole: false });
             }
-            Some(Err(reason)) => {
-                terms.recorder.record_at(expected, What::DataFailed { mode, reason: reason.clone() });
-                Err(NotOpened::Failed(reason))
-            }
-        }
+            Some(Err(reason)) => Some(reason),
+            None => None,
+        };
+        let why = reason.clone().unwrap_or_else(|| "it was not waited for any longer".to_owned());
+        terms.recorder.record(failed(mode, to, why));
+        Err(reason.map_or(NotOpened::Stopped, NotOpened::Failed))
     }
 }
 
+fn failed(mode: Mode, to: SocketAddr, reason: String) -> What {
+    let (address, port, port_class) = (to.ip(), to.port(), PortClass::of(to.port()));
+    What::DataFailed { mode, address, port, port_class, reason }
+}
+
 /// Waits for the client; strangers are turned away, on record, and the wait goes on.
-async fn accept(listener: &PassiveListener, server: SocketAddr, terms: &Terms) -> Result<(TcpStream, Ends), String> {
-    let limit = ACCEPT_LIMIT.min(terms.patience);
+async fn accept(listener: &PassiveListener, terms: &Terms) -> Result<(TcpStream, Ends), String> {
+    let (limit, server) = (ACCEPT_LIMIT.min(terms.patience), listener.address());
     let control = terms.recorder.ends();
     let wait = async {
         loop {
@@ -120,7 +115,7 @@ async fn accept(listener: &PassiveListener, server: SocketAddr, terms: &Terms) -
                 return Ok((stream, ends));
             }
             let reason = format!("{} is not the address of the control connection; turned away", client.ip());
-            terms.recorder.record_at(ends, What::DataFailed { mode: Mode::Passive, reason });
+            terms.recorder.record_at(ends, failed(Mode::Passive, server, reason));
         }
     };
     match timeout(limit, wait).await {
@@ -137,13 +132,12 @@ async fn accept(listener: &PassiveListener, server: SocketAddr, terms: &Terms) -
 
 /// Connects from the control port minus one (RFC 959, 3.2: the adjacent port; 20 for 21), which firewalls know, or
 /// from any port where that one may not be bound or still has an old connection to the same client port.
-async fn connect(control: Ends, client: SocketAddr, limit: Duration) -> Result<(TcpStream, Ends), String> {
+async fn connect(client: SocketAddr, terms: &Terms) -> Result<(TcpStream, Ends), String> {
+    let (limit, control) = (CONNECT_LIMIT.min(terms.patience), terms.recorder.ends());
     let beside = control.server.port().saturating_sub(1);
     let attempt = async {
-        match connect_from(control.server.ip(), beside, client).await {
-            Err(error) if beside != 0 && is_about_our_port(&error) => {
-                connect_from(control.server.ip(), 0, client).await
-            }
+        match connect_from(control.server, beside, client).await {
+            Err(error) if beside != 0 && is_about_our_port(&error) => connect_from(control.server, 0, client).await,
             result => result,
         }
     };
@@ -164,11 +158,17 @@ async fn connect(control: Ends, client: SocketAddr, limit: Duration) -> Result<(
     }
 }
 
-async fn connect_from(address: IpAddr, port: u16, client: SocketAddr) -> io::Result<TcpStream> {
+/// Connects from the address of `server`, an IPv6 scope included, and `port`.
+async fn connect_from(mut server: SocketAddr, port: u16, client: SocketAddr) -> io::Result<TcpStream> {
+    server.set_port(port);
+    // TCP would connect the socket to itself.
+    if server == client {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     let socket = if client.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Several connections may leave from the one port at the same time.
     socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::new(address, port))?;
+    socket.bind(server)?;
     socket.connect(client).await
 }
 

@@ -40,11 +40,12 @@ impl Doorkeeper {
         match claim {
             Claim::Ticket(visitor) => Ok(visitor),
             Claim::Password { name, password } => {
-                let account = self.accounts.authenticate(&name, &password).await.map_err(NotLetIn::Refused)?;
+                let check = self.desk.gone.run_until_cancelled(self.accounts.authenticate(&name, &password));
+                let account = check.await.ok_or(NotLetIn::Unavailable)?.map_err(NotLetIn::Refused)?;
                 let room = self.homes.room(&account).map_err(|error| {
                     let home = account.home.display();
                     tracing::error!(%error, %home, account = account.name, "the home directory cannot be opened");
-                    NotLetIn::Unavailable("Your home directory cannot be opened. Tell the administrator.".to_owned())
+                    NotLetIn::NoHome
                 })?;
                 Ok(Visitor { account, room: Arc::new(room) })
             }

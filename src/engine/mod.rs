@@ -12,6 +12,7 @@ mod escape;
 mod login;
 mod pair;
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use libunftp::ServerBuilder;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::accounts::{Account, Accounts, Refusal};
 use crate::storage::{Fault, FaultKind, Storage, VirtualPath};
@@ -28,9 +30,12 @@ use backend::Backend;
 pub(crate) use backend::Homes;
 use login::{Doorkeeper, Guestbook, Visitor};
 
-/// How long the engine may take for one command. It covers a hanging network file system, not a slow password hash
-/// alone; an engine that is late is thrown away.
+/// How long the engine may take for one command. It covers a hanging network file system; an engine that is late is
+/// thrown away.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a login may take: password checks wait for each other, one a core.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the engine is asked to do in the namespace.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +59,19 @@ pub(crate) enum Request<'a> {
 pub(crate) enum NotLetIn {
     /// The accounts say no.
     Refused(Refusal),
-    /// The account's home directory cannot be opened, or the engine failed.
-    Unavailable(String),
+    /// The account's home directory cannot be opened.
+    NoHome,
+    /// The engine failed, or there was no room for one.
+    Unavailable,
 }
 
 /// What a session and its engine share: who is at the door, and what became of the last request.
 #[derive(Debug, Default)]
-struct Desk(Mutex<Papers>);
+struct Desk {
+    papers: Mutex<Papers>,
+    /// The session wants nothing any more, not even a password checked.
+    gone: CancellationToken,
+}
 
 #[derive(Debug, Default)]
 struct Papers {
@@ -72,7 +83,6 @@ struct Papers {
     fault: Option<Fault>,
 }
 
-#[derive(Debug)]
 enum Claim {
     Password {
         name: String,
@@ -82,10 +92,27 @@ enum Claim {
     Ticket(Visitor),
 }
 
+/// Without the password: the engine's spans print whatever they can reach.
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password { .. } => "Password(***)",
+            Self::Ticket(_) => "Ticket",
+        })
+    }
+}
+
 impl Desk {
     fn papers(&self) -> MutexGuard<'_, Papers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Our end of an engine's connection.
+#[derive(Debug)]
+struct Line {
+    stream: BufReader<TcpStream>,
+    _gone: DropGuard,
 }
 
 /// A session's door to its engine.
@@ -94,7 +121,7 @@ pub(crate) struct Engine {
     accounts: Arc<Accounts>,
     homes: Arc<Homes>,
     desk: Arc<Desk>,
-    line: Option<BufReader<TcpStream>>,
+    line: Option<Line>,
     visitor: Option<Visitor>,
 }
 
@@ -159,61 +186,57 @@ impl Engine {
         };
         match self.open(Claim::Ticket(visitor)).await {
             Ok(_) => Ok(()),
-            Err(NotLetIn::Unavailable(reason)) => Err(broken(&reason)),
-            Err(NotLetIn::Refused(_)) => Err(broken("it refused a ticket")),
+            Err(reason) => Err(broken(&format!("it refused a ticket: {reason:?}"))),
         }
     }
 
     /// Opens an engine and logs in with what `claim` says.
     async fn open(&mut self, claim: Claim) -> Result<Visitor, NotLetIn> {
-        let (ours, theirs) = pair::connect().await.map_err(|error| NotLetIn::Unavailable(error.to_string()))?;
-        let (accounts, homes) = (Arc::clone(&self.accounts), Arc::clone(&self.homes));
         self.desk = Arc::default();
         self.desk.papers().claim = Some(claim);
-        serve(Doorkeeper { desk: Arc::clone(&self.desk), accounts, homes }, theirs);
-        self.line = Some(BufReader::new(ours));
-        // The names are the desk's business; the engine gets constants that it can always parse.
-        let opened = async {
-            self.reply().await?;
-            self.ask("USER session").await?;
-            self.ask("PASS ticket").await
-        };
-        let code = opened.await;
+        let code = self.open_with_desk().await;
         match (code, self.desk.papers().admitted.take()) {
-            (Ok(230), Some(Ok(visitor))) => Ok(visitor),
+            (Ok(230), Some(Ok(visitor))) => return Ok(visitor),
             (_, Some(Err(reason))) => {
                 self.line = None;
-                Err(reason)
+                return Err(reason);
             }
-            (code, _) => {
-                self.line = None;
-                Err(NotLetIn::Unavailable(format!("the engine answered {code:?}")))
-            }
+            (code, _) => tracing::error!(?code, "no engine for a login"),
         }
+        self.line = None;
+        Err(NotLetIn::Unavailable)
+    }
+
+    async fn open_with_desk(&mut self) -> io::Result<u16> {
+        let (ours, theirs) = pair::connect().await?;
+        let (desk, accounts, homes) = (Arc::clone(&self.desk), Arc::clone(&self.accounts), Arc::clone(&self.homes));
+        let gone = desk.gone.clone().drop_guard();
+        serve(Doorkeeper { desk, accounts, homes }, theirs);
+        self.line = Some(Line { stream: BufReader::new(ours), _gone: gone });
+        self.reply(PATIENCE).await?;
+        // The names are the desk's business; the engine gets constants that it can always parse.
+        self.ask("USER session", PATIENCE).await?;
+        self.ask("PASS ticket", LOGIN_PATIENCE).await
     }
 
     async fn ask_about(&mut self, verb: &str, path: &VirtualPath) -> Result<u16, Fault> {
         let line = format!("{verb} {}", escape::to_ascii(path.as_bytes()));
-        self.ask(&line).await.map_err(|error| broken(&error.to_string()))
+        self.ask(&line, PATIENCE).await.map_err(|error| broken(&error.to_string()))
     }
 
     /// Asks one line and reads the reply's code. A dropped call leaves no engine behind that still owes a reply: the
-    /// connection is taken out while it is asked and put back when it has answered.
-    async fn ask(&mut self, line: &str) -> io::Result<u16> {
-        let Some(mut engine) = self.line.take() else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        engine.get_mut().write_all(format!("{line}\r\n").as_bytes()).await?;
+    /// line is taken out while it is used and put back when it has answered.
+    async fn ask(&mut self, line: &str, limit: Duration) -> io::Result<u16> {
+        let mut engine = self.line.take().ok_or(io::ErrorKind::NotConnected)?;
+        engine.stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).await?;
         self.line = Some(engine);
-        self.reply().await
+        self.reply(limit).await
     }
 
     /// Reads a reply to its last line.
-    async fn reply(&mut self) -> io::Result<u16> {
-        let Some(mut engine) = self.line.take() else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let code = timeout(PATIENCE, last_line_code(&mut engine)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    async fn reply(&mut self, limit: Duration) -> io::Result<u16> {
+        let mut engine = self.line.take().ok_or(io::ErrorKind::NotConnected)?;
+        let code = timeout(limit, last_line_code(&mut engine.stream)).await??;
         self.line = Some(engine);
         Ok(code)
     }

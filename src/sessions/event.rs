@@ -16,7 +16,7 @@ pub struct Event {
     pub time: SystemTime,
     /// The session's number, unique while the server runs.
     pub session: u64,
-    /// The connection that the event is about: the data connection where there is one, else the control connection.
+    /// The connection that the event is about: the data connection once there is one, else the control connection.
     pub ends: Ends,
     /// What.
     pub what: What,
@@ -92,6 +92,12 @@ pub enum What {
     DataFailed {
         /// Passive or active.
         mode: Mode,
+        /// Where it was to be made to: our address in passive mode, the client's in active mode.
+        address: IpAddr,
+        /// The port there.
+        port: u16,
+        /// That port's class.
+        port_class: PortClass,
         /// Why, in a sentence.
         reason: String,
     },
@@ -186,6 +192,8 @@ pub enum TransferOutcome {
     Complete,
     /// The client sent ABOR.
     Aborted,
+    /// The control connection ended first.
+    ControlLost,
     /// The data connection broke.
     ConnectionLost,
     /// Nothing moved for `data_timeout`.
@@ -210,6 +218,8 @@ pub enum CloseReason {
     LoginTimeout,
     /// Too many failed logins.
     FailedLogins,
+    /// The server had no room for a login.
+    Overloaded,
     /// A command line over the limit.
     LineTooLong,
     /// The server was stopped.
@@ -309,14 +319,15 @@ impl fmt::Display for Event {
             }
             What::DataOffered { verb, address, port, port_class, numbers } => {
                 let at = SocketAddr::new(*address, *port);
-                write!(f, "{verb} offers {at} ({port_class}) as {numbers}")
+                write!(f, "{verb} offers {at} ({port_class}) as {}", numbers.escape_debug())
             }
             What::DataOpened { mode, opened_by, waited } => {
                 let (mode, opened_by) = (snake(mode), snake(opened_by));
                 write!(f, "data connection open: {ends}, {mode}, opened by the {opened_by} in {}", Millis(*waited))
             }
-            What::DataFailed { mode, reason } => {
-                write!(f, "data connection failed: {ends}, {}: {}", snake(mode), reason.escape_debug())
+            What::DataFailed { mode, address, port, port_class, reason } => {
+                let (to, mode) = (SocketAddr::new(*address, *port), snake(mode));
+                write!(f, "data connection to {to} ({port_class}) failed: {mode}, {ends}: {}", reason.escape_debug())
             }
             What::Transfer { verb, path, r#type, bytes, sha256, outcome, closed_first, duration } => {
                 let (path, outcome, closed_first) = (path.escape_debug(), snake(outcome), snake(closed_first));

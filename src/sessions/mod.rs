@@ -76,11 +76,6 @@ impl Recorder {
         self.ends
     }
 
-    /// Since when the session exists.
-    pub fn opened(&self) -> Instant {
-        self.opened
-    }
-
     /// Puts on record what happened on the control connection.
     pub fn record(&self, what: What) {
         self.record_at(self.ends, what);

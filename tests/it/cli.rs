@@ -1,0 +1,223 @@
+//! The command line: exit codes, messages, accounts.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::fixture::{LONGSHORE, Process};
+use crate::ftp::Ftp;
+
+fn directory() -> TempDir {
+    tempfile::Builder::new().prefix("longshore-cli-").tempdir().unwrap()
+}
+
+fn run(dir: &TempDir, args: &[&str]) -> Output {
+    Command::new(LONGSHORE).args(args).current_dir(dir.path()).stdin(Stdio::null()).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const BAD: &str = "\
+[server]
+listen = [\"127.0.0.1:0\"]
+lisen = [\"127.0.0.1:0\"]
+passive_ports = \"60000-50000\"
+idle_timeout = \"soon\"
+[accounts]
+anonymous = \"maybe\"
+[log]
+format = \"xml\"
+[strorage]
+root = \"x\"
+";
+
+#[test]
+fn a_bad_configuration_is_refused_with_all_its_faults_and_78() {
+    let dir = directory();
+    fs::write(dir.path().join("bad.toml"), BAD).unwrap();
+    for args in [&["--config", "bad.toml"][..], &["check", "--config", "bad.toml"]] {
+        let output = run(&dir, args);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        for (line, what, allowed) in [
+            (3, "lisen", "listen"),
+            (4, "passive_ports", ""),
+            (5, "idle_timeout", ""),
+            (7, "anonymous", "read-only"),
+            (9, "format", "json"),
+            (10, "strorage", "storage"),
+        ] {
+            let found = text.lines().any(|fault| {
+                fault.contains(&format!("bad.toml:{line}")) && fault.contains(what) && fault.contains(allowed)
+            });
+            assert!(found, "line {line} ({what}) is not named in:\n{text}");
+        }
+        assert_eq!(stdout(&output), "");
+    }
+    assert!(!dir.path().join("ftp").exists(), "a refused start made a root");
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused_with_its_line() {
+    let dir = directory();
+    fs::write(dir.path().join("bad.toml"), "[server]\nlisten = [\n").unwrap();
+    let output = run(&dir, &["--config", "bad.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("bad.toml"), "{}", stderr(&output));
+    let output = run(&dir, &["--config", "missing.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("missing.toml"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_bad_environment_is_refused_by_its_variables_name() {
+    let dir = directory();
+    let output = Command::new(LONGSHORE)
+        .arg("check")
+        .env("LONGSHORE__ACCOUNTS__ANONYMOUS", "maybe")
+        .env("LONGSHORE__SERVER__LISEN", "x")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let text = stderr(&output);
+    assert!(text.contains("LONGSHORE__ACCOUNTS__ANONYMOUS"), "{text}");
+    assert!(text.contains("LONGSHORE__SERVER__LISEN"), "{text}");
+}
+
+#[test]
+fn check_shows_each_value_and_where_it_comes_from() {
+    let dir = directory();
+    fs::write(dir.path().join("good.toml"), "[server]\nidle_timeout = 77\n[storage]\nroot = \".\"\n").unwrap();
+    let output = Command::new(LONGSHORE)
+        .args(["check", "--config", "good.toml", "--port", "2121"])
+        .env("LONGSHORE__TRANSFER__ASCII", "binary")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for (value, origin) in [
+        ("idle_timeout = 77", "good.toml:2"),
+        ("ascii = \"binary\"", "LONGSHORE__TRANSFER__ASCII"),
+        ("2121", "--port"),
+        ("epsv = \"on\"", "default"),
+    ] {
+        let shown = text.lines().any(|line| line.contains(value) && line.contains(origin));
+        assert!(shown, "{value} from {origin} is not shown in:\n{text}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    let dir = directory();
+    for args in [&["--bogus"][..], &["serve", "--anonymous", "maybe"], &["--port", "99999"], &["user"]] {
+        let output = run(&dir, args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(!output.stderr.is_empty(), "{args:?}");
+    }
+    let output = run(&dir, &["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).contains("--port"));
+    assert!(run(&dir, &["--version"]).status.success());
+}
+
+#[test]
+fn a_port_in_use_is_named_and_has_an_exit_code_of_its_own() {
+    let dir = directory();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = run(&dir, &["--listen", &address.to_string()]);
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&address.port().to_string()), "{}", stderr(&output));
+}
+
+#[test]
+fn without_a_configuration_it_serves_a_welcome_file_at_once() {
+    let dir = directory();
+    let mut process = Process::spawn(Command::new(LONGSHORE).args(["--listen", "127.0.0.1:0"]).current_dir(dir.path()));
+    let address = process.listening(1)[0];
+    assert!(process.stdout().contains("ftp "), "it does not say what to type: {}", process.stdout());
+    let mut ftp = Ftp::connect(address);
+    ftp.login("anonymous", "x");
+    let names = ftp.list("NLST");
+    assert_eq!(names.len(), 1, "{names:?}");
+    let text = String::from_utf8(ftp.get(format!("RETR {}", names[0]))).unwrap();
+    assert!(text.contains("port"), "{text}");
+    // Anonymous may read only.
+    ftp.refused(550, "STOR x");
+    // The session log goes to standard output.
+    ftp.expect(221, "QUIT");
+    process.signal(rustix::process::Signal::TERM);
+    assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
+    assert!(process.stdout().contains(&ftp.local().port().to_string()), "{}", process.stdout());
+}
+
+#[test]
+fn accounts_are_added_changed_listed_and_removed() {
+    let dir = directory();
+    fs::create_dir_all(dir.path().join("root/alice")).unwrap();
+    fs::write(dir.path().join("c.toml"), "[storage]\nroot = \"root\"\n[accounts]\nfile = \"accounts.toml\"\n").unwrap();
+    let user = |args: &[&str], input: &str| {
+        let mut child = Command::new(LONGSHORE)
+            .arg("user")
+            .args(args)
+            .args(["--config", "c.toml"])
+            .current_dir(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may refuse before it reads.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    assert!(user(&["add", "alice", "--home", "alice", "--password-stdin"], "first\n").status.success());
+    assert!(user(&["add", "bob", "--password-stdin"], "bobs\n").status.success());
+    let again = user(&["add", "alice", "--password-stdin"], "x\n");
+    assert!(!again.status.success() && stderr(&again).contains("alice"), "{}", stderr(&again));
+    let outside = user(&["add", "eve", "--home", "../..", "--password-stdin"], "x\n");
+    assert!(!outside.status.success(), "a home outside of the root was taken");
+    let listed = stdout(&user(&["list"], ""));
+    assert!(listed.contains("alice") && listed.contains("bob") && !listed.contains("eve"), "{listed}");
+    let file = fs::read_to_string(dir.path().join("accounts.toml")).unwrap();
+    assert!(file.contains("$argon2id$") && !file.contains("first"), "{file}");
+    assert!(user(&["passwd", "alice", "--password-stdin"], "second\n").status.success());
+    assert!(user(&["remove", "bob"], "").status.success());
+    assert!(!user(&["remove", "bob"], "").status.success());
+
+    let mut process = Process::spawn(
+        Command::new(LONGSHORE).args(["--config", "c.toml", "--listen", "127.0.0.1:0"]).current_dir(dir.path()),
+    );
+    let mut ftp = Ftp::connect(process.listening(1)[0]);
+    ftp.expect(331, "USER alice");
+    ftp.expect(530, "PASS first");
+    ftp.expect(331, "USER bob");
+    ftp.expect(530, "PASS bobs");
+    ftp.login("alice", "second");
+    assert!(ftp.list("NLST").is_empty());
+}
+
+#[test]
+fn every_shipped_configuration_is_sound() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let configurations: Vec<_> = fs::read_dir(root.join("config"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    assert!(!configurations.is_empty());
+    for path in configurations {
+        let output = Command::new(LONGSHORE).arg("check").arg("--config").arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}: {}", path.display(), stderr(&output));
+    }
+}

@@ -1,0 +1,145 @@
+//! curl: one session a command line.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use super::{Client, age, client, core_done, data_mode_was, globs_done, is_aged, local_tree, server, url};
+use crate::fixture::{no_ipv6, noise};
+
+/// The flags that all of them have: fail loudly, never hang.
+fn curl(client: &Client, mode: &str) -> Command {
+    let mut command = client.command();
+    command.args(["--silent", "--show-error", "--verbose", "--max-time", "30"]);
+    match mode {
+        "active" => command.args(["--ftp-port", "-"]),
+        "active by PORT" => command.args(["--ftp-port", "-", "--disable-eprt"]),
+        "passive by PASV" => command.arg("--disable-epsv"),
+        _ => &mut command,
+    };
+    command
+}
+
+fn core(mode: &str, address: impl Fn(&crate::fixture::Server) -> SocketAddr) {
+    let Some(client) = client("curl") else { return };
+    let (server, tree) = server();
+    local_tree(&client, &tree);
+    let url = url(address(&server));
+    let run = |args: &[&str]| client.run(curl(&client, mode).args(args), "");
+    run(&[&format!("{url}/"), "-o", "listing.txt"]);
+    run(&[&format!("{url}/big.bin"), "-O", &format!("{url}/two%20words.txt"), "-o", "two words.txt"]);
+    run(&["-T", "up.bin", &format!("{url}/")]);
+    run(&["-T", "local words.txt", &format!("{url}/remote%20words.txt")]);
+    run(&[
+        &format!("{url}/"),
+        "-o",
+        "listing-after.txt",
+        "-Q",
+        "MKD made",
+        "-Q",
+        "MKD not for long",
+        "-Q",
+        "RMD not for long",
+        "-Q",
+        "RNFR old.txt",
+        "-Q",
+        "RNTO new name.txt",
+        "-Q",
+        "DELE doomed/a.txt",
+        "-Q",
+        "DELE doomed/b.txt",
+        "-Q",
+        "DELE doomed/see you.txt",
+    ]);
+    // Several files in one session each way: curl's own words for mget and mput.
+    run(&[&format!("{url}/many/{{one,two,and%20three}}.txt"), "-o", "down/#1.txt"]);
+    std::fs::rename(client.path("down/and%20three.txt"), client.path("down/and three.txt")).unwrap();
+    run(&["-T", "up/{u1.txt,u2.txt,u and 3.txt}", &format!("{url}/incoming/")]);
+    let listing = String::from_utf8(client.read("listing.txt")).unwrap();
+    core_done(&client, &server, &tree, &listing);
+    globs_done(&client, &server);
+    data_mode_was(&server, mode.split(' ').next().unwrap());
+}
+
+#[test]
+fn curl_passive() {
+    core("passive", |server| server.address());
+}
+
+#[test]
+fn curl_passive_by_pasv() {
+    core("passive by PASV", |server| server.address());
+}
+
+#[test]
+fn curl_active() {
+    core("active", |server| server.address());
+}
+
+#[test]
+fn curl_active_by_port() {
+    core("active by PORT", |server| server.address());
+}
+
+#[test]
+fn curl_passive_ipv6() {
+    if no_ipv6() {
+        return;
+    }
+    core("passive", |server| server.address_v6());
+}
+
+#[test]
+fn curl_active_ipv6() {
+    if no_ipv6() {
+        return;
+    }
+    core("active", |server| server.address_v6());
+}
+
+#[test]
+fn curl_resumes_both_ways() {
+    let Some(client) = client("curl") else { return };
+    let (server, tree) = server();
+    let url = url(server.address());
+    client.write("big.bin", &tree.big[..250_000]);
+    let upload = noise(400_003, 9);
+    client.write("upload.bin", &upload);
+    server.write("upload.bin", &upload[..150_000]);
+    let run = |args: &[&str]| client.run(curl(&client, "passive").args(args), "");
+    run(&["-C", "-", "-O", &format!("{url}/big.bin")]);
+    run(&["-C", "-", "-T", "upload.bin", &format!("{url}/upload.bin")]);
+    assert!(client.read("big.bin") == tree.big);
+    assert!(server.read("upload.bin") == upload);
+    let got = server.event_where("transfer", |event| event["verb"] == "RETR");
+    assert_eq!(got["bytes"], 700_001 - 250_000, "-C - asked for the whole file");
+}
+
+/// A range in the middle: curl closes the data connection early, and the session must take it.
+#[test]
+fn curl_fetches_a_range() {
+    let Some(client) = client("curl") else { return };
+    let (server, tree) = server();
+    let url = url(server.address());
+    client.run(curl(&client, "passive").args(["-r", "1000-1999", "-o", "part", &format!("{url}/big.bin")]), "");
+    assert!(client.read("part") == tree.big[1000..2000]);
+}
+
+#[test]
+fn curl_keeps_times_and_makes_directories() {
+    let Some(client) = client("curl") else { return };
+    let (server, tree) = server();
+    let url = url(server.address());
+    age(&server.path("big.bin"));
+    client.write("up.bin", &tree.up);
+    let run = |args: &[&str]| client.run(curl(&client, "passive").args(args), "");
+    run(&["-R", "-O", &format!("{url}/big.bin")]);
+    is_aged(&client.path("big.bin"));
+    run(&["--ftp-create-dirs", "-T", "up.bin", &format!("{url}/not/yet/there/up.bin")]);
+    assert!(server.read("not/yet/there/up.bin") == tree.up);
+    run(&["-a", "-T", "up.bin", &format!("{url}/not/yet/there/up.bin")]);
+    assert_eq!(server.read("not/yet/there/up.bin"), [&tree.up[..], &tree.up[..]].concat());
+    let head = run(&["-I", &format!("{url}/big.bin")]);
+    assert!(head.contains("Content-Length: 700001"), "{head}");
+    let names = run(&["--list-only", &format!("{url}/many/")]);
+    assert!(names.contains("and three.txt"), "{names}");
+}

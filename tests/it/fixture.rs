@@ -1,0 +1,417 @@
+//! A server of a test's own: the real binary, a directory of its own, a port that the kernel picked.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take before its test fails.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The program under test.
+pub const LONGSHORE: &str = env!("CARGO_BIN_EXE_longshore");
+
+/// Asks again and again, with a short pause, until there is an answer or the deadline has passed.
+pub fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether this machine lacks IPv6, as many containers do. Tests of it are then left out, and the summary says so.
+pub fn no_ipv6() -> bool {
+    std::net::TcpListener::bind("[::1]:0").is_err()
+}
+
+/// Bytes that repeat nowhere near and hold every value, line ends included; the same for the same seed.
+pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// What a test wants of its server.
+pub struct Builder {
+    dir: TempDir,
+    listen: Vec<String>,
+    server: Vec<String>,
+    storage: Vec<String>,
+    transfer: Vec<String>,
+    anonymous: &'static str,
+    accounts: Vec<(String, String, Option<String>)>,
+}
+
+impl Builder {
+    /// Listens on IPv6 as well, where this machine has it.
+    pub fn ipv6(self) -> Self {
+        if no_ipv6() { self } else { self.listen("[::1]:0") }
+    }
+
+    /// Listens on this address as well.
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen.push(address.to_owned());
+        self
+    }
+
+    /// Listens on this address only.
+    pub fn listen_only(mut self, address: &str) -> Self {
+        self.listen = vec![address.to_owned()];
+        self
+    }
+
+    /// A line of the `[server]` section.
+    pub fn server(mut self, line: &str) -> Self {
+        self.server.push(line.to_owned());
+        self
+    }
+
+    /// A line of the `[storage]` section.
+    pub fn storage(mut self, line: &str) -> Self {
+        self.storage.push(line.to_owned());
+        self
+    }
+
+    /// A line of the `[transfer]` section.
+    pub fn transfer(mut self, line: &str) -> Self {
+        self.transfer.push(line.to_owned());
+        self
+    }
+
+    /// What anonymous may do: `off`, `read-only` or `read-write`.
+    pub fn anonymous(mut self, rights: &'static str) -> Self {
+        self.anonymous = rights;
+        self
+    }
+
+    /// An account, added by `longshore user add`.
+    pub fn account(mut self, name: &str, password: &str) -> Self {
+        self.accounts.push((name.to_owned(), password.to_owned(), None));
+        self
+    }
+
+    /// An account that sees only a directory below the root.
+    pub fn account_at(mut self, name: &str, password: &str, home: &str) -> Self {
+        self.accounts.push((name.to_owned(), password.to_owned(), Some(home.to_owned())));
+        self
+    }
+
+    /// A file below the root, there before the server starts.
+    pub fn file(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
+        let path = self.dir.path().join("root").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+        self
+    }
+
+    /// Starts it and waits until all its sockets listen.
+    pub fn start(self) -> Server {
+        let dir = self.dir.path();
+        let accounts = match self.accounts.len() {
+            0 => String::new(),
+            _ => format!("file = {:?}", dir.join("accounts.toml")),
+        };
+        let text = format!(
+            "[server]\nlisten = {listen:?}\n{server}\n\n\
+             [storage]\nroot = {root:?}\n{storage}\n\n\
+             [accounts]\nanonymous = {anonymous:?}\n{accounts}\n\n\
+             [transfer]\n{transfer}\n\n\
+             [log]\nformat = \"json\"\nlevel = \"debug\"\nsessions = {sessions:?}\n",
+            listen = self.listen,
+            server = self.server.join("\n"),
+            root = dir.join("root"),
+            storage = self.storage.join("\n"),
+            anonymous = self.anonymous,
+            transfer = self.transfer.join("\n"),
+            sessions = dir.join("sessions.json"),
+        );
+        let config = dir.join("longshore.toml");
+        fs::write(&config, text).unwrap();
+        for (name, password, home) in &self.accounts {
+            add_account(&config, name, password, home.as_deref());
+        }
+        let mut process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(&config));
+        let addresses = process.listening(self.listen.len());
+        Server { dir: self.dir, process, addresses }
+    }
+}
+
+fn add_account(config: &Path, name: &str, password: &str, home: Option<&str>) {
+    let mut command = Command::new(LONGSHORE);
+    command.args(["user", "add", name, "--config"]).arg(config).arg("--password-stdin");
+    if let Some(home) = home {
+        command.args(["--home", home]);
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    assert!(child.wait().unwrap().success(), "user add {name} failed");
+}
+
+/// A running server.
+pub struct Server {
+    process: Process,
+    addresses: Vec<SocketAddr>,
+    dir: TempDir,
+}
+
+impl Server {
+    /// One on 127.0.0.1 where anonymous may do everything.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// The same, not started yet.
+    pub fn builder() -> Builder {
+        let dir = tempfile::Builder::new().prefix("longshore-it-").tempdir().unwrap();
+        fs::create_dir(dir.path().join("root")).unwrap();
+        Builder {
+            dir,
+            listen: vec!["127.0.0.1:0".to_owned()],
+            server: Vec::new(),
+            storage: Vec::new(),
+            transfer: Vec::new(),
+            anonymous: "read-write",
+            accounts: Vec::new(),
+        }
+    }
+
+    /// Where it listens on IPv4.
+    pub fn address(&self) -> SocketAddr {
+        *self.addresses.iter().find(|address| address.is_ipv4()).unwrap()
+    }
+
+    /// Where it listens on IPv6.
+    pub fn address_v6(&self) -> SocketAddr {
+        *self.addresses.iter().find(|address| address.is_ipv6()).unwrap()
+    }
+
+    /// A path below the directory that is served.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join("root").join(name)
+    }
+
+    /// A path beside it, which no client may reach.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Puts a file below the root, its directories too.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+
+    /// A file that looks large and takes no room.
+    pub fn write_sparse(&self, name: &str, len: u64) {
+        File::create(self.path(name)).unwrap().set_len(len).unwrap();
+    }
+
+    /// The bytes of a file below the root.
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|err| panic!("{name} on the server: {err}"))
+    }
+
+    /// Whether there is something of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.path(name).symlink_metadata().is_ok()
+    }
+
+    /// The names in a directory below the root, hidden ones too.
+    pub fn names(&self, dir: &str) -> Vec<String> {
+        names_in(&self.path(dir))
+    }
+
+    /// The whole session log as text.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(self.beside("sessions.json")).unwrap_or_default()
+    }
+
+    /// Every whole line of the session log.
+    pub fn events(&self) -> Vec<Value> {
+        let text = self.log_text();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|err| panic!("not JSON ({err}): {line}")))
+            .collect()
+    }
+
+    /// Waits for the first event of this kind for which `wanted` holds.
+    pub fn event_where(&self, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        poll(|| self.events().into_iter().find(|e| e["event"] == kind && wanted(e)))
+            .unwrap_or_else(|| panic!("no such {kind} in the session log"))
+    }
+
+    /// Waits for the first event of this kind.
+    pub fn event(&self, kind: &str) -> Value {
+        self.event_where(kind, |_| true)
+    }
+
+    /// Everything that it wrote to standard output and standard error so far.
+    pub fn output(&self) -> String {
+        format!("{}{}", text(&self.process.stdout), text(&self.process.stderr))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for it to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
+    /// Kills it, and starts it anew in the same directory.
+    pub fn kill_and_start_again(&mut self) {
+        self.process.signal(Signal::KILL);
+        self.process.wait();
+        self.process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(self.beside("longshore.toml")));
+        self.addresses = self.process.listening(self.addresses.len());
+    }
+
+    /// Its process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.process.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let config = fs::read_to_string(self.beside("longshore.toml")).unwrap_or_default();
+            eprintln!("--- config\n{config}--- session log\n{}", tail(&self.log_text()));
+        }
+    }
+}
+
+/// The names in a directory, in order.
+pub fn names_in(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .unwrap_or_else(|err| panic!("{}: {err}", dir.display()))
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// A child whose output is kept and which never outlives its test.
+pub struct Process {
+    child: Child,
+    stdout: Arc<Mutex<Vec<u8>>>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    readers: Vec<thread::JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts it with its output captured and no input.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = Arc::default();
+        let stderr = Arc::default();
+        let readers = vec![
+            keep(child.stdout.take().unwrap(), Arc::clone(&stdout)),
+            keep(child.stderr.take().unwrap(), Arc::clone(&stderr)),
+        ];
+        Self { child, stdout, stderr, readers }
+    }
+
+    /// Waits for `count` lines that say where it listens.
+    pub fn listening(&mut self, count: usize) -> Vec<SocketAddr> {
+        let found = poll(|| {
+            let addresses: Vec<SocketAddr> = text(&self.stdout)
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'))
+                .filter_map(|line| line.split_once("listening on ")?.1.split_whitespace().next()?.parse().ok())
+                .collect();
+            let done = addresses.len() >= count || self.child.try_wait().unwrap().is_some();
+            done.then_some(addresses)
+        });
+        let addresses = found.expect("the server says where it listens");
+        assert_eq!(addresses.len(), count, "the server ended or listens elsewhere");
+        addresses
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for it to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let status = poll(|| self.child.try_wait().unwrap()).expect("the process ends by itself");
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        status
+    }
+
+    /// What it wrote to standard output so far.
+    pub fn stdout(&self) -> String {
+        text(&self.stdout)
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        if thread::panicking() {
+            let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
+            eprintln!("--- ended: {status:?}\n--- stdout\n{}--- stderr\n{}---", tail(&stdout), tail(&stderr));
+        }
+    }
+}
+
+/// The last few kilobytes: a failing test's report stays readable.
+fn tail(text: &str) -> &str {
+    let start = text.len().saturating_sub(16 * 1024);
+    let start = (start..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    &text[start..]
+}
+
+fn text(bytes: &Mutex<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&bytes.lock().unwrap()).into_owned()
+}
+
+fn keep(pipe: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while matches!(pipe.read_until(b'\n', &mut line), Ok(1..)) {
+            into.lock().unwrap().append(&mut line);
+        }
+    })
+}

@@ -1,0 +1,17 @@
+//! Black-box tests: the real binary, spoken to by an independent client and by every FTP client that is installed.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and the fixture says what the server saw")]
+
+mod cli;
+mod clients;
+mod data_ports;
+mod fixture;
+mod ftp;
+mod limits;
+mod listing;
+mod log;
+mod protocol;
+mod readme;
+mod shutdown;
+mod transfers;
+mod uploads;
