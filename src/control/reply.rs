@@ -72,6 +72,13 @@ impl From<Fault> for Reply {
     }
 }
 
+/// What a command comes to that the storage may refuse.
+impl From<Result<Reply, Fault>> for Reply {
+    fn from(result: Result<Reply, Fault>) -> Self {
+        result.unwrap_or_else(Self::from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,7 +37,7 @@ pub use hash::{Algorithm, Hasher};
 pub use home::Home;
 pub use leftovers::clear_leftovers;
 pub use listing::{ListRequest, Listing, Style};
-pub use machine::{FactSet, machine_line};
+pub use machine::{FactSet, machine_line, modification_time};
 pub use path::VirtualPath;
 pub use rights::{Action, Rights};
 pub use upload::{Start, Upload};
