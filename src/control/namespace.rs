@@ -127,7 +127,7 @@ impl Session {
     /// MLST (RFC 3659, 7): the facts of one file over the control connection.
     pub(super) fn facts_of(&self, argument: &[u8]) -> Reply {
         self.look(argument, |storage, path| {
-            let facts = storage.stat(path)?;
+            let facts = storage.stat_or_link(path)?;
             let line = machine_line(&facts, storage.rights(), &self.parameters.facts, path.as_bytes());
             Ok(Reply::long(250, format!("Facts of {path}:"), vec![[b" ", line.as_slice()].concat()], "End."))
         })

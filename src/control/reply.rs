@@ -57,7 +57,7 @@ impl From<Fault> for Reply {
     fn from(fault: Fault) -> Self {
         let code = match fault.kind {
             FaultKind::Busy => 450,
-            FaultKind::Local => 451,
+            FaultKind::Local | FaultKind::TooMuch => 451,
             FaultKind::NoSpace => 452,
             FaultKind::NameNotAllowed => 553,
             FaultKind::BadRequest | FaultKind::Stale => 554,
