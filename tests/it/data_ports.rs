@@ -1,16 +1,17 @@
 //! Data connections: who may open which, and from where.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::fixture::{Server, no_ipv6, poll};
+use crate::fixture::{Server, left_out, no_ipv6, poll};
 use crate::ftp::{Ftp, accept, connect_from, eprt_argument, port_argument, somebody_connected};
 
 /// A hundred ports that nobody has and nobody is given by chance: below the kernel's ephemeral range.
-fn free_range() -> RangeInclusive<u16> {
+pub fn free_range() -> RangeInclusive<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(20_000);
     loop {
         let first = NEXT.fetch_add(100, Ordering::Relaxed);
@@ -25,6 +26,16 @@ fn free_range() -> RangeInclusive<u16> {
 /// A server that offers these ports only.
 fn server_with(range: &RangeInclusive<u16>) -> Server {
     Server::builder().server(&format!("passive_ports = \"{}-{}\"", range.start(), range.end())).file("x", "x").start()
+}
+
+/// A server, and the port below its control port, which nobody has.
+fn server_above_a_free_port() -> (Server, u16) {
+    (0..20)
+        .map(|_| Server::builder().file("x", "x").start())
+        .map(|server| (server.address().port() - 1, server))
+        .find(|(port, _)| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .map(|(port, server)| (server, port))
+        .expect("a server above a free port")
 }
 
 #[test]
@@ -234,7 +245,10 @@ fn a_stranger_is_served_where_any_peer_may_connect_and_is_on_record() {
     assert_eq!(ftp.drain(data), b"x");
     ftp.read(226);
     let opened = server.event("data_opened");
-    assert!(opened["client"].as_str().unwrap().starts_with("127.0.0.2:"), "{opened}");
+    let stranger = opened["client"].as_str().unwrap();
+    assert!(stranger.starts_with("127.0.0.2:"), "{opened}");
+    let warned = |output: &String| output.lines().any(|line| line.contains("WARN") && line.contains(stranger));
+    assert!(poll(|| Some(server.output()).filter(warned)).is_some(), "nobody is warned of it");
 }
 
 #[test]
@@ -382,12 +396,7 @@ fn active_mode_can_be_switched_off() {
 /// Active connections come from the control port minus one; twice in a row too, where the first is in TIME_WAIT.
 #[test]
 fn active_connections_come_from_the_port_below_the_control_port() {
-    let (server, expected) = (0..20)
-        .map(|_| Server::builder().file("x", "x").start())
-        .map(|server| (server.address().port() - 1, server))
-        .find(|(port, _)| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .map(|(port, server)| (server, port))
-        .expect("a server above a free port");
+    let (server, expected) = server_above_a_free_port();
     let mut ftp = Ftp::anonymous(&server);
     for _ in 0..2 {
         let listener = ftp.listener();
@@ -441,4 +450,117 @@ fn an_ipv6_listener_takes_no_ipv4_client() {
     let mut ftp = Ftp::anonymous_v6(&server);
     ftp.lives();
     assert_eq!(server.event("session_opened")["family"], "ipv6");
+}
+
+/// ... and is not locked out by saying EPSV ALL.
+#[test]
+fn where_epsv_is_for_ipv6_only_an_ipv4_client_cannot_renounce_pasv() {
+    let server = Server::builder().server("epsv = \"ipv6-only\"").file("x", "x").start();
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.expect(502, "EPSV ALL");
+    let data = TcpStream::connect(ftp.pasv()).unwrap();
+    ftp.start("RETR x");
+    assert_eq!(ftp.drain(data), b"x");
+    ftp.read(226);
+}
+
+/// From its own port to its own port, TCP would connect the server to itself.
+#[test]
+fn the_port_below_the_control_port_is_no_clients_port() {
+    let (server, below) = server_above_a_free_port();
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.expect(200, format!("PORT {}", port_argument(SocketAddr::new(ftp.local().ip(), below))));
+    ftp.expect(425, "RETR x");
+    ftp.lives();
+    assert_eq!(ftp.get("RETR x"), b"x");
+}
+
+#[test]
+fn pasv_names_the_address_that_is_set_for_the_clients_network() {
+    let table = "passive_address = { \"127.0.0.0/8\" = \"127.0.0.5\", \"127.0.0.3/32\" = \"localhost\", \
+                 \"10.0.0.0/8\" = \"192.0.2.7\" }";
+    let server = Server::builder().server(table).file("x", "x").start();
+    for (from, named) in [(1, [127, 0, 0, 5]), (3, [127, 0, 0, 1])] {
+        let mut ftp = Ftp::connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, from)), server.address());
+        ftp.login("anonymous", "x");
+        let mut offered = ftp.pasv();
+        assert_eq!(offered.ip(), IpAddr::from(named));
+        let offer = server.event_where("data_offered", |event| event["client"] == ftp.local().to_string());
+        assert_eq!(offer["address"], offered.ip().to_string(), "{offer}");
+        // A router would lead from there to here.
+        offered.set_ip(ftp.peer().ip());
+        let data = connect_from(ftp.local().ip(), offered).unwrap();
+        ftp.start("RETR x");
+        assert_eq!(ftp.drain(data), b"x");
+        ftp.read(226);
+    }
+}
+
+#[test]
+fn pasv_names_its_own_address_to_a_client_in_no_network_of_the_table() {
+    let server = Server::builder().server("passive_address = { \"10.0.0.0/8\" = \"192.0.2.7\" }").start();
+    let mut ftp = Ftp::anonymous(&server);
+    assert_eq!(ftp.pasv().ip(), ftp.peer().ip());
+}
+
+#[test]
+fn pasv_names_the_address_of_a_name() {
+    for (name, address) in [("localhost", [127, 0, 0, 1]), ("192.0.2.7", [192, 0, 2, 7])] {
+        let server = Server::builder().server(&format!("passive_address = {name:?}")).start();
+        assert_eq!(Ftp::anonymous(&server).pasv().ip(), IpAddr::from(address));
+    }
+}
+
+/// Makes two interfaces with the addresses fe80::1 and fe80::2 in a network namespace, and runs the rest there.
+const WITH_LINK: &str = "\
+    ip link set lo up && ip link add longshore0 type veth peer name longshore1 || exit 99
+    for n in 0 1; do
+        ip link set longshore$n addrgenmode none up && ip -6 address add fe80::1$n/64 dev longshore$n nodad || exit 99
+    done
+    exec \"$@\"";
+
+/// Says that this process runs in the namespace.
+const IN_NAMESPACE: &str = "LONGSHORE_IT_LINK_LOCAL";
+
+/// The addresses behind which mDNS names lead mean nothing without the interface.
+#[test]
+fn link_local_addresses_have_data_connections_both_ways() {
+    if std::env::var_os(IN_NAMESPACE).is_some() {
+        return link_local();
+    }
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", WITH_LINK, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "data_ports::link_local_addresses_have_data_connections_both_ways"])
+        .env(IN_NAMESPACE, "1")
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {
+            assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+        }
+        // The test ran, and failed.
+        Ok(output) if output.status.code() == Some(101) => {
+            let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            panic!("in the namespace:\n{stdout}\n{stderr}");
+        }
+        _ => left_out("this user may not make a network interface; the test of link-local addresses was left out"),
+    }
+}
+
+fn link_local() {
+    let server = Server::builder().listen_only("[::]:0").file("x", "x").start();
+    let interfaces = std::fs::read_to_string("/proc/net/if_inet6").unwrap();
+    let line = interfaces.lines().find(|line| line.ends_with(" longshore0")).unwrap();
+    let scope = u32::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap();
+    let address = SocketAddrV6::new("fe80::10".parse().unwrap(), server.address_v6().port(), 0, scope);
+    let mut ftp = Ftp::connect(address.into());
+    ftp.login("anonymous", "x");
+    assert_eq!(ftp.get("RETR x"), b"x");
+    let listener = ftp.listener();
+    ftp.expect(200, format!("EPRT {}", eprt_argument(listener.local_addr().unwrap())));
+    ftp.start("RETR x");
+    let (data, peer) = accept(&listener);
+    assert_eq!(peer.ip(), ftp.peer().ip());
+    assert_eq!(ftp.drain(data), b"x");
+    ftp.read(226);
 }

@@ -38,6 +38,11 @@ pub fn no_ipv6() -> bool {
     std::net::TcpListener::bind("[::1]:0").is_err()
 }
 
+/// Says what was left out, straight to the descriptor: the test harness shows it even though the test passes.
+pub fn left_out(what: &str) {
+    std::io::stderr().write_all(format!("\nnote: {what}\n").as_bytes()).unwrap();
+}
+
 /// Bytes that repeat nowhere near and hold every value, line ends included; the same for the same seed.
 pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -61,6 +66,9 @@ pub struct Builder {
     transfer: Vec<String>,
     anonymous: &'static str,
     accounts: Vec<(String, String, Option<String>)>,
+    log_format: &'static str,
+    under: Vec<String>,
+    root_in_namespace: bool,
 }
 
 impl Builder {
@@ -117,6 +125,33 @@ impl Builder {
         self
     }
 
+    /// The session log in lines for people; the server's `events` cannot be read then.
+    pub fn text_log(mut self) -> Self {
+        self.log_format = "text";
+        self
+    }
+
+    /// Lets the server have this many descriptors.
+    pub fn descriptors(mut self, count: u32) -> Self {
+        self.under = ["sh", "-c", "ulimit -n \"$0\" && exec \"$@\"", &count.to_string()].map(str::to_owned).into();
+        self
+    }
+
+    /// Serves an empty disk of this size, which is mounted for the server alone. `None`, with a note in the test's
+    /// output, where this user may not mount anything.
+    pub fn disk_of(mut self, size: &str) -> Option<Self> {
+        const MOUNT: &str = "mount -t tmpfs -o \"size=$0\" none \"$1\" && shift && exec \"$@\"";
+        let root = self.dir.path().join("root").to_str().unwrap().to_owned();
+        self.under = ["unshare", "--mount", "sh", "-c", MOUNT, size, &root].map(str::to_owned).into();
+        self.root_in_namespace = true;
+        let mounted = Command::new(&self.under[0]).args(&self.under[1..]).arg("true").stderr(Stdio::null()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(self);
+        }
+        left_out("this user may not mount a small disk; the tests of a full one were left out");
+        None
+    }
+
     /// A file below the root, there before the server starts.
     pub fn file(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
         let path = self.dir.path().join("root").join(name);
@@ -137,13 +172,14 @@ impl Builder {
              [storage]\nroot = {root:?}\n{storage}\n\n\
              [accounts]\nanonymous = {anonymous:?}\n{accounts}\n\n\
              [transfer]\n{transfer}\n\n\
-             [log]\nformat = \"json\"\nlevel = \"debug\"\nsessions = {sessions:?}\n",
+             [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n",
             listen = self.listen,
             server = self.server.join("\n"),
             root = dir.join("root"),
             storage = self.storage.join("\n"),
             anonymous = self.anonymous,
             transfer = self.transfer.join("\n"),
+            format = self.log_format,
             sessions = dir.join("sessions.json"),
         );
         let config = dir.join("longshore.toml");
@@ -151,9 +187,11 @@ impl Builder {
         for (name, password, home) in &self.accounts {
             add_account(&config, name, password, home.as_deref());
         }
-        let mut process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(&config));
+        let words = self.under.iter().map(String::as_str).chain([LONGSHORE, "--config"]).collect::<Vec<_>>();
+        let mut process = Process::spawn(Command::new(words[0]).args(&words[1..]).arg(&config));
         let addresses = process.listening(self.listen.len());
-        Server { dir: self.dir, process, addresses }
+        let namespace = self.root_in_namespace.then(|| PathBuf::from(format!("/proc/{}/root", process.child.id())));
+        Server { dir: self.dir, process, addresses, namespace }
     }
 }
 
@@ -173,6 +211,8 @@ pub struct Server {
     process: Process,
     addresses: Vec<SocketAddr>,
     dir: TempDir,
+    /// Where this process sees what the server has mounted.
+    namespace: Option<PathBuf>,
 }
 
 impl Server {
@@ -193,6 +233,9 @@ impl Server {
             transfer: Vec::new(),
             anonymous: "read-write",
             accounts: Vec::new(),
+            log_format: "json",
+            under: Vec::new(),
+            root_in_namespace: false,
         }
     }
 
@@ -208,7 +251,11 @@ impl Server {
 
     /// A path below the directory that is served.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.dir.path().join("root").join(name)
+        let root = self.dir.path().join("root");
+        match &self.namespace {
+            None => root.join(name),
+            Some(namespace) => namespace.join(root.strip_prefix("/").unwrap()).join(name),
+        }
     }
 
     /// A path beside it, which no client may reach.
@@ -343,10 +390,19 @@ impl Process {
         Self { child, stdout, stderr, readers }
     }
 
-    /// Waits for `count` lines that say where it listens.
+    /// The same, but standard output goes elsewhere.
+    pub fn spawn_into(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = Arc::default();
+        let readers = vec![keep(child.stderr.take().unwrap(), Arc::clone(&stderr))];
+        Self { child, stdout: Arc::default(), stderr, readers }
+    }
+
+    /// Waits for `count` lines that say where it listens; they are on standard error when JSON has standard output.
     pub fn listening(&mut self, count: usize) -> Vec<SocketAddr> {
         let found = poll(|| {
-            let addresses: Vec<SocketAddr> = text(&self.stdout)
+            let output = text(&self.stdout) + &text(&self.stderr);
+            let addresses: Vec<SocketAddr> = output
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'))
                 .filter_map(|line| line.split_once("listening on ")?.1.split_whitespace().next()?.parse().ok())

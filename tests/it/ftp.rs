@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -48,12 +49,24 @@ pub struct Ftp {
     stream: TcpStream,
     buffer: Vec<u8>,
     transcript: String,
+    patience: Duration,
 }
 
 impl Ftp {
     /// Connects and reads the greeting.
     pub fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect_timeout(&address, DEADLINE).unwrap())
+    }
+
+    /// Connects and reads the greeting, or gives it up in a moment when none comes.
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let mut stream = TcpStream::connect_timeout(&address, DEADLINE).ok()?;
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let mut first = [0; 1];
+        stream.read_exact(&mut first).ok()?;
+        let mut ftp = Self { stream, buffer: first.to_vec(), transcript: String::new(), patience: DEADLINE };
+        ftp.read(220);
+        Some(ftp)
     }
 
     /// Connects from another address of this machine.
@@ -63,7 +76,7 @@ impl Ftp {
 
     fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        let mut ftp = Self { stream, buffer: Vec::new(), transcript: String::new() };
+        let mut ftp = Self { stream, buffer: Vec::new(), transcript: String::new(), patience: DEADLINE };
         ftp.read(220);
         ftp
     }
@@ -99,6 +112,22 @@ impl Ftp {
     /// The server's end of the control connection.
     pub fn peer(&self) -> SocketAddr {
         self.stream.peer_addr().unwrap()
+    }
+
+    /// How long to wait for each line of a reply.
+    pub fn wait_for(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// The control connection, to send or read on it at the same time. What has come is in nobody's way: it is read.
+    pub fn stream(&self) -> TcpStream {
+        assert!(self.buffer.is_empty(), "a reply was not read");
+        self.stream.try_clone().unwrap()
+    }
+
+    /// Ends the control connection with a reset, as a firewall does that has forgotten it.
+    pub fn reset(self) {
+        reset(self.stream);
     }
 
     /// Sends bytes as they are.
@@ -196,7 +225,7 @@ impl Ftp {
     }
 
     fn line(&mut self) -> Vec<u8> {
-        let end = Instant::now() + DEADLINE;
+        let end = Instant::now() + self.patience;
         loop {
             if let Some(at) = self.buffer.windows(2).position(|two| two == b"\r\n") {
                 let mut line: Vec<u8> = self.buffer.drain(..at + 2).take(at).collect();
@@ -254,14 +283,18 @@ impl Ftp {
     /// A passive data connection.
     pub fn passive(&mut self) -> TcpStream {
         let port = self.epsv();
-        let address = SocketAddr::new(self.peer().ip(), port);
+        // An IPv6 scope stays in it.
+        let mut address = self.peer();
+        address.set_port(port);
         TcpStream::connect_timeout(&address, DEADLINE)
             .unwrap_or_else(|err| self.fail(&format!("connecting to {address}: {err}")))
     }
 
     /// Listens on the control connection's own address.
     pub fn listener(&self) -> TcpListener {
-        TcpListener::bind((self.local().ip(), 0)).unwrap()
+        let mut address = self.local();
+        address.set_port(0);
+        TcpListener::bind(address).unwrap()
     }
 
     /// Starts a transfer on a passive data connection: its 150 has come.
@@ -337,6 +370,69 @@ impl Ftp {
     }
 }
 
+/// NOOPs without a pause, whose replies are read; they end with this value or with the connection.
+pub struct Flood {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    sender: Option<thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    /// Begins on a session's control connection.
+    pub fn start(ftp: &Ftp) -> Self {
+        let stream = ftp.stream();
+        let mut to = ftp.stream();
+        to.set_write_timeout(Some(DEADLINE)).unwrap();
+        let sender = thread::spawn(move || while to.write_all(&b"NOOP\r\n".repeat(500)).is_ok() {});
+        Self { stream, unread: Vec::new(), sender: Some(sender) }
+    }
+
+    /// Reads replies up to the one that begins like this; whether it came in time.
+    pub fn read_until(&mut self, begin: &str) -> bool {
+        let wanted = format!("\n{begin}");
+        let (end, mut chunk) = (Instant::now() + DEADLINE, vec![0; 64 * 1024]);
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        while Instant::now() < end {
+            if self.unread.windows(wanted.len()).any(|here| here == wanted.as_bytes()) {
+                return true;
+            }
+            // What may be the beginning of it stays.
+            self.unread.drain(..self.unread.len().saturating_sub(wanted.len()));
+            match self.stream.read(&mut chunk) {
+                Ok(0) | Err(_) => break,
+                Ok(len) => self.unread.extend_from_slice(&chunk[..len]),
+            }
+        }
+        false
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        if let Some(sender) = self.sender.take() {
+            let _ = sender.join();
+        }
+    }
+}
+
+/// Sends on a connection whose replies nobody reads, until the server takes no more.
+pub fn fill(stream: &TcpStream, line: &[u8]) {
+    const QUIET: Duration = Duration::from_millis(200);
+    stream.set_nonblocking(true).unwrap();
+    let (lines, mut sent, mut taken) = (line.repeat(1000), 0, Instant::now());
+    let full = poll(|| {
+        // A line is cut anywhere: what follows is its rest.
+        while let Ok(len) = (&*stream).write(&lines[sent % lines.len()..]) {
+            (sent, taken) = (sent + len, Instant::now());
+            assert!(sent < 256 << 20, "the server takes everything");
+        }
+        (taken.elapsed() > QUIET).then_some(())
+    });
+    stream.set_nonblocking(false).unwrap();
+    assert!(full.is_some(), "the server takes more and more");
+}
+
 /// The argument of PORT for an address.
 pub fn port_argument(address: SocketAddr) -> String {
     let IpAddr::V4(ip) = address.ip() else { panic!("PORT is for IPv4") };
@@ -357,6 +453,11 @@ pub fn connect_from(source: IpAddr, address: SocketAddr) -> std::io::Result<TcpS
     socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
     socket.connect_timeout(&SockAddr::from(address), DEADLINE)?;
     Ok(socket.into())
+}
+
+/// Ends a connection with a reset.
+pub fn reset(stream: TcpStream) {
+    Socket::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 /// Accepts one connection within the deadline.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use crate::fixture::{Server, poll};
 use crate::ftp::Ftp;
@@ -149,4 +150,108 @@ fn a_client_that_reads_no_replies_harms_nobody_else() {
     assert_eq!(ftp.get("RETR x"), b"x");
     drop(rude);
     server.event("session_closed");
+}
+
+/// A whole minute of work does not count against the next login.
+#[test]
+fn the_login_clock_starts_anew_with_rein_and_user() {
+    let server = Server::builder().server("login_timeout = 2").start();
+    let mut ftp = Ftp::anonymous(&server);
+    for line in ["REIN", "USER anonymous"] {
+        // Longer than the login time: somebody who came later has used up his.
+        Ftp::connect(server.address()).read(421);
+        let reply = ftp.command(line);
+        assert!(matches!(reply.code, 220 | 331), "{line}: {reply:?}");
+        ftp.login("anonymous", "x");
+    }
+    ftp.lives();
+}
+
+/// Without a login, USER does not start it anew.
+#[test]
+fn the_login_clock_is_not_put_off_by_user() {
+    let server = Server::builder().server("login_timeout = 1").start();
+    let mut ftp = Ftp::connect(server.address());
+    let told = poll(|| (ftp.command("USER anonymous").code == 421).then_some(()));
+    assert!(told.is_some(), "it was never told 421");
+}
+
+/// A full server says so once, not ten times a second.
+#[test]
+fn a_server_without_descriptors_warns_once_and_recovers() {
+    let server = Server::builder().server("data_timeout = 2").descriptors(40).file("x", "x").start();
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.epsv();
+    // Its answer comes when the data connection has not come in two seconds.
+    ftp.send("RETR x");
+    let crowd: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    let warnings = || server.output().matches("cannot be accepted").count();
+    assert!(poll(|| (warnings() > 0).then_some(())).is_some(), "sixty connections found forty descriptors");
+    ftp.read(425);
+    assert_eq!(warnings(), 1);
+    drop(crowd);
+    let login = || Ftp::try_connect(server.address());
+    let mut ftp = poll(login).expect("it serves again");
+    ftp.login("anonymous", "x");
+    assert_eq!(ftp.get("RETR x"), b"x");
+}
+
+/// Passwords are checked one after the other, and that takes a moment; nobody is told that his is wrong.
+#[test]
+fn sixty_logins_at_once_are_all_answered_and_none_is_called_wrong() {
+    let server = Server::builder().account("alice", "looking-glass").start();
+    let mut sessions: Vec<Ftp> = (0..60).map(|_| Ftp::connect(server.address())).collect();
+    for ftp in &mut sessions {
+        ftp.wait_for(Duration::from_secs(60));
+        ftp.expect(331, "USER alice");
+        ftp.send("PASS looking-glass");
+    }
+    let codes: Vec<u16> = sessions.iter_mut().map(|ftp| ftp.reply().code).collect();
+    assert!(codes.iter().all(|code| matches!(code, 230 | 421)), "{codes:?}");
+    assert!(codes.contains(&230), "{codes:?}");
+}
+
+/// A digest is as much work as a client likes, so as many run at once as there are processors.
+#[test]
+fn many_digests_at_once_are_bounded_and_all_answered() {
+    let server = Server::start();
+    let bytes = crate::fixture::noise(300_000, 11);
+    server.write("small", &bytes);
+    server.write_sparse("endless", 1 << 40);
+    let mut sessions: Vec<Ftp> = (0..40).map(|_| Ftp::anonymous(&server)).collect();
+    let digests: Vec<String> = {
+        sessions.iter_mut().for_each(|ftp| ftp.send("XSHA256 small"));
+        sessions.iter_mut().map(|ftp| ftp.read(250).text()).collect()
+    };
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().count();
+    for ftp in &mut sessions {
+        ftp.send("HASH endless");
+        // Behind it, so it is being worked on.
+        ftp.expect(200, "NOOP");
+    }
+    let count = threads();
+    assert!(count < 40, "{count} threads");
+    for ftp in &mut sessions {
+        ftp.send("ABOR");
+        ftp.read(426);
+        ftp.read(226);
+        ftp.lives();
+    }
+}
+
+/// The port of a session that has said goodbye is free, whatever the client does with its socket.
+#[test]
+fn a_passive_port_comes_back_when_its_session_ends() {
+    let range = crate::data_ports::free_range();
+    let only = format!("passive_ports = \"{0}-{0}\"", range.start());
+    let server = Server::builder().server(&only).start();
+    let (mut first, mut second) = (Ftp::anonymous(&server), Ftp::anonymous(&server));
+    first.epsv();
+    second.expect(425, "EPSV");
+    first.expect(221, "QUIT");
+    server.event("session_closed");
+    // The first client has not closed its end, and the server waits for that.
+    second.expect(229, "EPSV");
+    drop(first);
 }

@@ -1,8 +1,11 @@
 //! The session log: every port on record, no password ever, no forged line.
 
+use std::process::Command;
+
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::fixture::{Server, no_ipv6, poll};
+use crate::fixture::{LONGSHORE, Process, Server, no_ipv6, poll};
 use crate::ftp::{Ftp, accept, port_argument};
 
 fn class(port: u16) -> &'static str {
@@ -219,4 +222,139 @@ fn every_event_names_its_session_and_a_time() {
         assert!(event["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{event}");
         assert!(event["client_port"].is_u64() && event["server_port"].is_u64(), "{event}");
     }
+}
+
+/// Whatever way a transfer ends: one connection, one transfer.
+#[test]
+fn every_data_connection_has_one_transfer_on_record() {
+    let server = Server::builder().server("data_timeout = 1").file("x", "x").start();
+    server.write_sparse("endless", 1 << 40);
+    let mut whole = Ftp::anonymous(&server);
+    whole.get("RETR x");
+    whole.get("LIST");
+    whole.put("STOR up", b"up");
+    let stalled = whole.open("RETR endless");
+    whole.read(426);
+    drop(stalled);
+    drop(whole.open("RETR endless"));
+    whole.read(426);
+    let aborted = whole.open("RETR endless");
+    whole.send("ABOR");
+    whole.read(426);
+    whole.read(226);
+    drop(aborted);
+    whole.expect(221, "QUIT");
+    let connections: Vec<std::net::TcpStream> = ["RETR endless", "STOR new"]
+        .into_iter()
+        .map(|line| {
+            let mut ftp = Ftp::anonymous(&server);
+            let data = ftp.open(line);
+            ftp.reset();
+            data
+        })
+        .collect();
+    let closed = |event: &&Value| event["event"] == "session_closed";
+    assert!(poll(|| (server.events().iter().filter(closed).count() == 3).then_some(())).is_some());
+    let ends = |kind: &str| {
+        let events = server.events().into_iter().filter(|event| event["event"] == kind);
+        let mut ends: Vec<String> = events.map(|event| format!("{} {}", event["client"], event["server"])).collect();
+        ends.sort();
+        ends
+    };
+    assert_eq!(ends("data_opened").len(), 8);
+    assert_eq!(ends("data_opened"), ends("transfer"));
+    drop(connections);
+}
+
+/// Every offer that is used comes to an end on record: its data connection was opened, or it was not.
+#[test]
+fn an_aborted_wait_for_the_data_connection_is_on_record() {
+    let server = Server::builder().file("x", "x").start();
+    let mut ftp = Ftp::anonymous(&server);
+    let port = ftp.epsv();
+    ftp.send("RETR x");
+    ftp.send("ABOR");
+    ftp.read(426);
+    ftp.read(226);
+    let failed = server.event("data_failed");
+    assert_eq!((&failed["mode"], &failed["port"]), (&"passive".into(), &port.into()), "{failed}");
+}
+
+/// A connection that never was has no ends: the event names the address that was tried, and the control connection.
+#[test]
+fn a_data_connection_that_failed_names_the_address_that_was_tried() {
+    let server = Server::builder().server("data_timeout = 1").file("x", "x").start();
+    let mut ftp = Ftp::anonymous(&server);
+    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    silent.bind(&std::net::SocketAddr::new(ftp.local().ip(), 0).into()).unwrap();
+    let address = silent.local_addr().unwrap().as_socket().unwrap();
+    ftp.expect(200, format!("PORT {}", port_argument(address)));
+    ftp.expect(425, "RETR x");
+    let port = ftp.epsv();
+    ftp.expect(425, "RETR x");
+    for (mode, port) in [("active", address.port()), ("passive", port)] {
+        let failed = server.event_where("data_failed", |event| event["mode"] == mode);
+        assert_eq!(failed["address"], "127.0.0.1", "{failed}");
+        assert_eq!(failed["port"], port, "{failed}");
+        assert_eq!(failed["port_class"], class(port), "{failed}");
+        ends(&failed, ftp.local(), ftp.peer());
+    }
+}
+
+#[test]
+fn a_known_verb_without_its_argument_is_on_record() {
+    let server = Server::start();
+    let mut ftp = Ftp::anonymous(&server);
+    for verb in ["STOR", "RETR", "CWD"] {
+        ftp.expect(501, verb);
+        let command = server.event_where("command", |event| event["verb"] == verb);
+        assert_eq!(command["code"], 501, "{command}");
+    }
+}
+
+#[test]
+fn what_a_client_sends_forges_no_line_of_the_text_log() {
+    let server = Server::builder().text_log().start();
+    let mut ftp = Ftp::anonymous(&server);
+    for line in [
+        &b"PORT 127,0,0,1,195,\r\x0080\r\n"[..],
+        b"PORT 127,0,0,1,195,80\x0c\r\n",
+        b"PORT \x0b127,0,0,1,195,80\x1b[2J\r\n",
+        b"EPRT |1|127.0.0.1|50000\r\x00|\r\n",
+        b"CWD x\r\x00forged\x1b[2J\r\n",
+        b"USER x\r\x00forged\r\n",
+    ] {
+        ftp.raw(line);
+        ftp.reply();
+    }
+    ftp.expect(221, "QUIT");
+    let whole = poll(|| Some(server.log_text()).filter(|text| text.contains("session 1 closed"))).expect("its end");
+    assert!(!whole.contains(|c: char| c.is_control() && c != '\n'), "{whole:?}");
+    assert!(whole.lines().all(|line| line.contains("Z session 1 ")), "{whole}");
+}
+
+/// Whatever reads the log with a JSON parser gets nothing else.
+#[test]
+fn a_json_log_on_standard_output_is_nothing_but_json() {
+    let dir = tempfile::Builder::new().prefix("longshore-it-").tempdir().unwrap();
+    let config = dir.path().join("longshore.toml");
+    std::fs::write(&config, "[server]\nlisten = [\"127.0.0.1:0\"]\n[log]\nformat = \"json\"\n").unwrap();
+    let mut process =
+        Process::spawn(Command::new(LONGSHORE).arg("--config").arg("longshore.toml").current_dir(dir.path()));
+    let mut ftp = Ftp::connect(process.listening(1)[0]);
+    ftp.login("anonymous", "x");
+    ftp.get("LIST");
+    process.signal(Signal::TERM);
+    ftp.read(421);
+    assert_eq!(process.wait().code(), Some(0));
+    let kinds: Vec<String> = process
+        .stdout()
+        .lines()
+        .map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|err| panic!("not JSON ({err}): {line}"));
+            event["event"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(kinds.first().unwrap(), "session_opened");
+    assert_eq!(kinds.last().unwrap(), "session_closed");
 }

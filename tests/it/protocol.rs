@@ -737,3 +737,14 @@ fn half_closed_control_connection_still_gets_its_replies() {
     ftp.rest_until_closed();
     server.event("session_closed");
 }
+
+#[test]
+fn anonymous_is_told_so_in_any_case() {
+    let server = Server::start();
+    for name in ["anonymous", "Anonymous", "FTP"] {
+        let mut ftp = Ftp::connect(server.address());
+        let text = ftp.expect(331, format!("USER {name}")).text();
+        assert!(text.contains("e-mail"), "{name}: {text}");
+        ftp.expect(230, "PASS x");
+    }
+}

@@ -1,6 +1,7 @@
 //! RETR, types, offsets, and what is told about files.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +9,7 @@ use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use crate::fixture::{Server, noise, poll};
-use crate::ftp::Ftp;
+use crate::ftp::{Flood, Ftp, fill, read_to_end};
 
 fn hex(digest: impl AsRef<[u8]>) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -189,10 +190,11 @@ fn a_file_cut_off_during_its_download_ends_that_transfer_only() {
     let mut got = Vec::new();
     let mut data = data;
     // The connection may be reset, so that the client does not take the part for the whole.
-    let _ = crate::ftp::read_to_end(&mut data, &mut got);
+    let _ = read_to_end(&mut data, &mut got);
     let reply = ftp.reply();
-    assert!(matches!(reply.code, 426 | 451), "{reply:?}");
+    assert_eq!(reply.code, 451, "{reply:?}");
     assert_eq!(ftp.get("RETR small"), b"small");
+    assert_eq!(server.event("transfer")["outcome"], "storage_failed");
 }
 
 #[test]
@@ -252,4 +254,113 @@ fn twenty_sessions_download_at_once() {
     assert!(
         poll(|| (server.events().iter().filter(|e| e["event"] == "transfer").count() == 60).then_some(())).is_some()
     );
+}
+
+/// Somebody who sees an ordinary end takes what arrived for the whole file.
+#[test]
+fn a_download_that_is_cut_off_ends_with_a_reset() {
+    let server = Server::start();
+    server.write_sparse("endless", 1 << 40);
+    let cuts: [(&str, fn(Ftp)); 2] = [
+        ("a reset control connection", Ftp::reset),
+        ("a line that is too long", |mut ftp| {
+            ftp.raw(&[b'x'; 5000]);
+            ftp.read(426);
+            ftp.read(500);
+            ftp.rest_until_closed();
+        }),
+    ];
+    for (what, cut) in cuts {
+        let mut ftp = Ftp::anonymous(&server);
+        let client = ftp.local().to_string();
+        let mut data = ftp.open("RETR endless");
+        cut(ftp);
+        let end = read_to_end(&mut data, &mut Vec::new()).map_err(|err| err.kind());
+        assert_eq!(end, Err(ErrorKind::ConnectionReset), "{what}");
+        // And it is on record, with its command and what went over it.
+        let session = server.event_where("session_closed", |event| event["client"] == client);
+        assert_ne!(session["bytes_sent"], 0, "{what}: {session}");
+        let here = |event: &serde_json::Value| event["session"] == session["session"];
+        let transfer = server.event_where("transfer", here);
+        assert_eq!(transfer["outcome"], "control_lost", "{what}: {transfer}");
+        server.event_where("command", |event| here(event) && event["verb"] == "RETR");
+    }
+}
+
+/// ABOR is different: the client knows that the rest is missing.
+#[test]
+fn a_download_that_is_aborted_has_an_ordinary_end() {
+    let server = Server::start();
+    server.write_sparse("endless", 1 << 40);
+    let mut ftp = Ftp::anonymous(&server);
+    let data = ftp.open("RETR endless");
+    ftp.send("ABOR");
+    ftp.read(426);
+    ftp.read(226);
+    ftp.drain(data);
+}
+
+#[test]
+fn commands_without_a_pause_do_not_hold_up_a_download() {
+    let server = Server::start();
+    let bytes = noise(40_000_000, 12);
+    server.write("large", &bytes);
+    let mut ftp = Ftp::anonymous(&server);
+    let data = ftp.open("RETR large");
+    let mut flood = Flood::start(&ftp);
+    assert!(ftp.drain(data) == bytes);
+    assert!(flood.read_until("226 "), "no 226 among the replies");
+}
+
+#[test]
+fn replies_that_nobody_reads_do_not_hold_up_a_download() {
+    let server = Server::start();
+    let bytes = noise(40_000_000, 13);
+    server.write("large", &bytes);
+    let mut ftp = Ftp::anonymous(&server);
+    let data = ftp.open("RETR large");
+    fill(&ftp.stream(), b"NOOP\r\n");
+    assert!(ftp.drain(data) == bytes);
+    let transfer = server.event("transfer");
+    assert_eq!(transfer["outcome"], "complete", "{transfer}");
+}
+
+/// What one offset means in a converted file is what no two clients agree on.
+#[test]
+fn an_offset_with_type_a_is_refused_in_both_directions() {
+    let server = Server::builder().file("x", "0123456789").start();
+    let mut ftp = Ftp::anonymous(&server);
+    for verb in ["STOR", "RETR"] {
+        ftp.expect(350, "REST 5");
+        ftp.expect(200, "TYPE A");
+        let reply = ftp.refused(501, format!("{verb} x"));
+        assert!(reply.text().contains("TYPE I"), "{reply:?}");
+        assert_eq!(server.read("x"), b"0123456789");
+        ftp.expect(200, "TYPE I");
+        // It is used up, as by any transfer command.
+        assert_eq!(ftp.get("RETR x"), b"0123456789");
+    }
+}
+
+#[test]
+fn the_digest_of_a_whole_transfer_is_on_record_where_it_is_asked_for() {
+    let server = Server::builder().transfer("sha256 = true").start();
+    let bytes = noise(2_000_003, 14);
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.put("STOR up", &bytes);
+    ftp.get("RETR up");
+    ftp.put("APPE up", b"more");
+    ftp.get("NLST");
+    let transfer = |verb: &str| server.event_where("transfer", |event| event["verb"] == verb);
+    let digest = hex(Sha256::digest(&bytes));
+    assert_eq!(transfer("STOR")["sha256"], digest);
+    assert_eq!(transfer("RETR")["sha256"], digest);
+    assert_eq!(transfer("APPE")["sha256"], hex(Sha256::digest([&bytes[..], b"more"].concat())));
+    assert!(transfer("NLST")["sha256"].is_null());
+    // Of what is not whole there is none.
+    server.write_sparse("endless", 1 << 40);
+    drop(ftp.open("RETR endless"));
+    ftp.read(426);
+    let broken = server.event_where("transfer", |event| event["path"] == "/endless");
+    assert!(broken["sha256"].is_null(), "{broken}");
 }

@@ -1,6 +1,7 @@
 //! Uploads: whole ones, broken ones, and what is left of them.
 
 use std::fs;
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 
 use socket2::SockRef;
@@ -338,4 +339,31 @@ fn two_uploads_of_one_new_file_do_not_mix() {
     first.reply();
     let left = server.read("x");
     assert!(left == one || left == two, "the file is a mixture of both");
+}
+
+/// More than a full disk takes is 452; what was there stays, and of a new file what arrived.
+#[test]
+fn a_full_disk_is_452_and_costs_no_file() {
+    let Some(builder) = Server::builder().disk_of("1m") else { return };
+    let server = builder.start();
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.put("STOR old", b"the old one");
+    let bytes = noise(3_000_000, 15);
+    for name in ["old", "new"] {
+        let mut data = ftp.open(format!("STOR {name}"));
+        data.set_write_timeout(Some(crate::fixture::DEADLINE)).unwrap();
+        // The server ends it in the middle.
+        let _ = data.write_all(&bytes);
+        drop(data);
+        ftp.read(452);
+        assert_eq!(server.read("old"), b"the old one");
+    }
+    let kept = server.read("new");
+    assert!(!kept.is_empty() && bytes.starts_with(&kept), "{} bytes were kept", kept.len());
+    assert_eq!(server.names(""), ["new", "old"]);
+    ftp.expect(250, "DELE new");
+    ftp.put("STOR old", b"now there is room");
+    assert_eq!(server.read("old"), b"now there is room");
+    let failed = server.event_where("transfer", |event| event["path"] == "/new");
+    assert_eq!(failed["outcome"], "storage_failed");
 }

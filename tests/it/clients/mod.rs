@@ -13,7 +13,6 @@ mod rust;
 mod wget;
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use crate::fixture::{Server, no_ipv6, noise};
+use crate::fixture::{Server, left_out, no_ipv6, noise};
 
 /// A client that has not ended by then hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -66,11 +65,6 @@ fn client(name: &str) -> Option<Client> {
         program,
         dir: tempfile::Builder::new().prefix("longshore-client-").tempdir().unwrap(),
     })
-}
-
-/// Says what was left out, straight to the descriptor: the test harness shows it even though the test passes.
-fn left_out(what: &str) {
-    std::io::stderr().write_all(format!("\nnote: {what}\n").as_bytes()).unwrap();
 }
 
 #[test]
