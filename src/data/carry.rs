@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -20,8 +20,11 @@ use crate::storage::{Fault, Upload};
 /// What one sendfile call may carry, or a copy of an old file's head. Between two pieces the session looks at its control connection.
 const PIECE: u64 = 4 << 20;
 
-/// A file up to this size is sent, and an upload up to this size written, without leaving the task: a thread hop costs
-/// more than the copy (measured: half of the small files a second).
+/// A piece that took longer than this was not in memory: copying it takes a millisecond or two.
+const SLOW: Duration = Duration::from_millis(10);
+
+/// An upload up to this size is written without leaving the task: a thread hop costs more than the copy (measured: half
+/// of the small files a second).
 const SMALL: u64 = 64 << 10;
 
 /// The largest upload buffer; it begins at [`SMALL`] and doubles whenever it fills.
@@ -46,23 +49,30 @@ pub(crate) enum Broken {
 
 impl DataConnection {
     /// Sends the bytes from `offset` to `end` of `file` as they are.
+    ///
+    /// What the kernel has in memory is sent on the task; giving its thread away for each piece cost a third of the
+    /// speed. A piece that took long came from the disk, and the next one may hold up nobody else.
     pub async fn send_file(&self, file: &File, offset: u64, end: u64) -> Result<(), Broken> {
-        let small = end - offset.min(end) <= SMALL;
-        let mut at = offset;
+        let (mut at, mut slow) = (offset, false);
         while at < end {
             let piece = usize::try_from((end - at).min(PIECE)).unwrap_or(usize::MAX);
-            let send = |at: &mut u64| Ok(rustix::fs::sendfile(&self.stream, file, Some(at), piece)?);
-            let sent = self
-                .when(Interest::WRITABLE, || if small { send(&mut at) } else { block_in_place(|| send(&mut at)) })
-                .await
-                .map_err(|broken| match broken {
-                    Broken::Lost(error) if !is_about_the_peer(&error) => Broken::Read(error),
-                    other => other,
-                })?;
+            let mut send = || Ok(rustix::fs::sendfile(&self.stream, file, Some(&mut at), piece)?);
+            let send = || {
+                let begun = Instant::now();
+                let sent = if slow { block_in_place(&mut send) } else { send() };
+                slow = begun.elapsed() > SLOW;
+                sent
+            };
+            let sent = self.when(Interest::WRITABLE, send).await;
+            let sent = sent.map_err(|broken| match broken {
+                Broken::Lost(error) if !is_about_the_peer(&error) => Broken::Read(error),
+                other => other,
+            })?;
             if sent == 0 {
                 return Err(Broken::Shrunk);
             }
-            if at < end {
+            // A full socket waits by itself; otherwise the control connection gets its turn here.
+            if sent == piece {
                 yield_now().await;
             }
         }
