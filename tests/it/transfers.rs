@@ -257,7 +257,8 @@ fn twenty_sessions_download_at_once() {
 fn a_download_that_is_cut_off_ends_with_a_reset() {
     let server = Server::start();
     server.write_sparse("endless", 1 << 40);
-    let cuts: [(&str, fn(Ftp)); 2] = [
+    type Cut = fn(Ftp);
+    let cuts: [(&str, Cut); 2] = [
         ("a reset control connection", Ftp::reset),
         ("a line that is too long", |mut ftp| {
             ftp.raw(&[b'x'; 5000]);
