@@ -16,10 +16,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounts::Accounts;
 use crate::control::{Shared, serve};
+use crate::engine::Homes;
 use crate::ports::PassivePorts;
 use crate::sessions::{Ends, Events};
 use crate::settings::{Faults, ServerSettings, Settings};
-use crate::storage::clear_leftovers;
 
 /// Control connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -77,12 +77,12 @@ impl Server {
     /// The process's umask becomes `storage.umask`.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         // The root comes first: homes are looked up below it, through its links.
-        prepare_root(&settings)?;
+        let homes = prepare_root(&settings)?;
         let accounts = Accounts::load(&settings).map_err(StartError::Configuration)?;
         let listeners = bind_all(&settings.server)?;
         let shared = Arc::new(Shared {
             accounts: Arc::new(accounts),
-            homes: Arc::default(),
+            homes: Arc::new(homes),
             passive: Arc::new(PassivePorts::new(settings.server.passive_ports.clone())),
             events: Events::new(),
             hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
@@ -168,8 +168,8 @@ fn prepare_control(stream: &TcpStream) -> io::Result<()> {
     socket.set_keepalive(true)
 }
 
-/// Makes the root when it is missing, and clears what a killed server left behind in it.
-fn prepare_root(settings: &Settings) -> Result<(), StartError> {
+/// Makes the root when it is missing, opens it, and clears what a killed server left behind in it.
+fn prepare_root(settings: &Settings) -> Result<Homes, StartError> {
     let root = &settings.storage.root;
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(settings.storage.umask));
     let attempt = |what: &str| format!("{what} {}", root.display());
@@ -180,12 +180,12 @@ fn prepare_root(settings: &Settings) -> Result<(), StartError> {
             .map_err(|error| StartError::System(attempt("writing a welcome file into"), error))?;
     }
     std::fs::read_dir(root).map_err(|error| StartError::System(attempt("reading the root"), error))?;
-    let cleared = clear_leftovers(root)
-        .map_err(|error| StartError::System(attempt("looking for leftovers of broken uploads in"), error))?;
+    let homes = Homes::open(root).map_err(|error| StartError::System(attempt("opening the root"), error))?;
+    let cleared = homes.clear_leftovers();
     if cleared > 0 {
         tracing::info!(cleared, "removed temporary files of uploads that a stopped server left behind");
     }
-    Ok(())
+    Ok(homes)
 }
 
 /// Binds all listeners or none. Of the default pair, IPv6 may be missing on a machine that has none.

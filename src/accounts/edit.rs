@@ -92,9 +92,11 @@ impl AccountsFile {
         let attempt = || format!("cannot write {}", self.path.display());
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = directory.join(format!(".{name}.{}.tmp", std::process::id()));
+        let temporary = directory.join(format!(".{name}.{:016x}.tmp", getrandom::u64()?));
+        let file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).with_context(attempt)?;
         let text = self.document.to_string();
-        let written = write_like(&self.path, &temporary, &text).and_then(|()| fs::rename(&temporary, &self.path));
+        let written = write_like(&self.path, file, &text).and_then(|()| fs::rename(&temporary, &self.path));
         if let Err(err) = written {
             // The error to report is the first one; the file may not even be there.
             let _ = fs::remove_file(&temporary);
@@ -126,9 +128,8 @@ fn lock_directory(path: &Path) -> io::Result<File> {
     Ok(directory)
 }
 
-/// Writes `text` to the new file `temporary`, which gets owner and mode of `model`, or 0600 if there is none.
-fn write_like(model: &Path, temporary: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+/// Writes `text` to the new `file`, which gets owner and mode of `model`, if that is there.
+fn write_like(model: &Path, mut file: File, text: &str) -> io::Result<()> {
     if let Ok(model) = fs::metadata(model) {
         let own = file.metadata()?;
         if (own.uid(), own.gid()) != (model.uid(), model.gid()) {
@@ -208,6 +209,18 @@ mod tests {
             assert!(file.remove("eve").is_err());
             assert!(file.change_password("eve", &hash()).is_err());
         });
+    }
+
+    #[test]
+    fn what_a_killed_edit_left_behind_is_in_nobodys_way() {
+        let directory = tempfile::tempdir().unwrap();
+        // In a container, the next process has the same number.
+        let left = directory.path().join(format!(".accounts.toml.{}.tmp", std::process::id()));
+        fs::write(&left, "half").unwrap();
+        let mut file = AccountsFile::open(&directory.path().join("accounts.toml"), &root()).unwrap();
+        file.add("ann", &hash(), None).unwrap();
+        file.save().unwrap();
+        assert!(left.exists());
     }
 
     #[test]

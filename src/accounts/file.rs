@@ -34,6 +34,8 @@ struct Draft {
     rights: Rights,
 }
 
+const CONTROL_CHARACTERS: &str = "it has control characters";
+
 /// What can be written about a user.
 struct Key {
     name: &'static str,
@@ -44,7 +46,7 @@ struct Key {
 static KEYS: &[Key] = &[
     Key {
         name: "name",
-        allowed: "a login name without control characters, other than anonymous and ftp",
+        allowed: "a login name of at most 64 characters, none of them a control character, other than anonymous and ftp",
         set: |draft, value, _| {
             let name = value::text(value)?;
             check_name(name).map_err(|why| Bad::because(value, why))?;
@@ -89,8 +91,10 @@ fn hide(mut bad: Vec<Bad>) -> Vec<Bad> {
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         Err("it is empty")
+    } else if name.chars().count() > 64 {
+        Err("it has more than 64 characters")
     } else if name.chars().any(char::is_control) {
-        Err("it has control characters")
+        Err(CONTROL_CHARACTERS)
     } else if name.trim() != name {
         Err("it begins or ends with a space")
     } else if super::is_anonymous(name) {
@@ -105,7 +109,7 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
 pub struct Root {
     /// As in the settings, made absolute.
     written: PathBuf,
-    /// With symbolic links resolved, if it exists.
+    /// With symbolic links resolved, as far as it exists.
     resolved: PathBuf,
 }
 
@@ -116,7 +120,11 @@ impl Root {
         let unknown =
             |err| Faults::one("storage.root", format!("cannot be made absolute: {err}; write an absolute path"));
         let written = std::path::absolute(root).map_err(unknown)?;
-        let resolved = std::fs::canonicalize(root).unwrap_or_else(|_| written.clone());
+        let resolve = |existing: &Path| {
+            let missing = written.strip_prefix(existing).ok()?;
+            Some(std::fs::canonicalize(existing).ok()?.components().chain(missing.components()).collect())
+        };
+        let resolved = written.ancestors().find_map(resolve).unwrap_or_else(|| written.clone());
         Ok(Self { written, resolved })
     }
 
@@ -127,6 +135,9 @@ impl Root {
 
     /// The absolute path of a home, or why it cannot be one.
     pub fn home(&self, home: &Path) -> Result<PathBuf, String> {
+        if home.to_string_lossy().chars().any(char::is_control) {
+            return Err(CONTROL_CHARACTERS.to_owned());
+        }
         // Without this, a home that is written the other way round would not look as if it were below the root.
         let below = match (home.strip_prefix(&self.written), home.strip_prefix(&self.resolved)) {
             (Ok(below), _) | (_, Ok(below)) => below,
@@ -147,16 +158,16 @@ impl Root {
 
 /// Reads all users of the accounts file at `path`.
 pub fn read(path: &Path, root: &Root) -> Result<Vec<User>, Faults> {
-    let table = document::read(path, "make it with `longshore user add NAME`")?;
-    users(table, &path.display().to_string(), root)
+    let read = document::read(path, "make it with `longshore user add NAME`");
+    users(read, &path.display().to_string(), root)
 }
 
 /// Reads all users of an accounts file's text; `name` is what the file is called in faults.
 pub fn parse(text: &str, name: &str, root: &Root) -> Result<Vec<User>, Faults> {
-    users(document::parse(text, name)?, name, root)
+    users(document::parse(text, name), name, root)
 }
 
-fn users(table: Table, file: &str, root: &Root) -> Result<Vec<User>, Faults> {
+fn users((table, mut wrong): (Table, Faults), file: &str, root: &Root) -> Result<Vec<User>, Faults> {
     let mut faults = Faults::default();
     let mut users: Vec<User> = Vec::new();
     for (key, value) in table {
@@ -173,7 +184,8 @@ fn users(table: Table, file: &str, root: &Root) -> Result<Vec<User>, Faults> {
             _ => faults.push_unknown(origin, &key, "in an accounts file", &["[[user]]"]),
         }
     }
-    faults.or(users)
+    wrong.extend_lines(faults);
+    wrong.or(users)
 }
 
 fn user(item: Value, root: &Root, others: &[User], faults: &mut Faults) -> Option<User> {
@@ -236,6 +248,24 @@ mod tests {
     }
 
     #[test]
+    fn root_is_resolved_before_it_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().canonicalize().unwrap().join("real");
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink("real", directory.path().join("link")).unwrap();
+        let mut settings = Settings::default();
+        settings.storage.root = directory.path().join("link/ftp");
+        assert_eq!(Root::of(&settings).unwrap().home(&real.join("ftp/ann")), Ok(real.join("ftp/ann")));
+    }
+
+    #[test]
+    fn login_names_fit_into_a_command_and_a_table() {
+        for (name, good) in [("ann", true), (&"é".repeat(64), true), (&"x".repeat(65), false), ("a\tb", false)] {
+            assert_eq!(check_name(name).is_ok(), good, "{name}");
+        }
+    }
+
+    #[test]
     fn homes_are_below_the_root() {
         for (written, home) in [
             ("ann", Some("/srv/ftp/ann")),
@@ -249,25 +279,29 @@ mod tests {
             ("..", None),
             ("ann/../../x", None),
             ("/srv/ftp/../x", None),
+            ("a\u{85}b", None),
         ] {
             assert_eq!(root().home(Path::new(written)).ok(), home.map(PathBuf::from), "{written}");
         }
     }
 
     #[test]
-    fn all_faults_come_together_with_their_lines() {
+    fn all_faults_come_together_from_top_to_bottom() {
         let text = "users = 1\n[[user]]\nname = \"ftp\"\npasswort = \"x\"\n[[user]]\nname = \"ann\"\npassword = \"mooring\"\n\
                     home = \"../etc\"\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\npermissions = \"all\"\n\
-                    [[user]]\nname = \"bob\"\npassword = \"HASH\"\n[[user]]\nname = \"a\\nb\"\npassword = \"HASH\"\n";
+                    [[user]]\nname = \"bob\"\npassword = \"HASH\"\n[[user]]\nname = \"a\\nb\"\npassword = \"HASH\"\n\
+                    [[user]]\nname = \"dan\"\nname = \"eve\"\npassword = \"HASH\"\nhome = \"a\\nb\"\n";
         let expected = r#"a.toml:1: there is no "users" in an accounts file (did you mean [[user]]?); write one of [[user]]
-a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' names); write a login name without control characters, other than anonymous and ftp
-a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions
 a.toml:2: this [[user]] has no password; write an argon2id hash, as `longshore user passwd` does
+a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' names); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
+a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions
 a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$); write an argon2id hash, as `longshore user passwd` does
 a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
 a.toml:12: user.permissions = "all" is not allowed; write "read-only" or "read-write"
 a.toml:13: the user "bob" is there twice; remove one of them
-a.toml:17: user.name = "a\nb" is not allowed (it has control characters); write a login name without control characters, other than anonymous and ftp"#;
+a.toml:17: user.name = "a\nb" is not allowed (it has control characters); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
+a.toml:21: name is there twice; keep one of them
+a.toml:23: user.home = "a\nb" is not allowed (it has control characters); write a directory relative to the root, or an absolute one below it"#;
         assert_eq!(parse_users(text).unwrap_err(), expected);
     }
 }

@@ -1,6 +1,5 @@
 //! Who may log in, with what password, to which home and with what rights.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,10 +10,12 @@ use tokio::task::spawn_blocking;
 
 use crate::settings::{Anonymous, Faults, Settings};
 use crate::storage::rights::Rights;
+use register::Register;
 
 pub(crate) mod edit;
 pub(crate) mod file;
 mod password;
+mod register;
 
 pub use password::PasswordHash;
 
@@ -55,13 +56,11 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Everybody who may log in.
+/// Everybody who may log in. Edits of the accounts file take effect at the next login.
 #[derive(Debug)]
 pub struct Accounts {
-    users: HashMap<String, (Arc<Account>, PasswordHash)>,
+    register: Arc<Register>,
     guest: Option<Arc<Account>>,
-    /// What the password of an unknown user is verified against, so that time does not tell which users there are.
-    decoy: PasswordHash,
     /// A check keeps a core and tens of megabytes busy: at most one a core.
     checks: Arc<Semaphore>,
 }
@@ -75,10 +74,6 @@ impl Accounts {
     /// Reads the accounts file that the settings name, if any. Homes need not exist.
     pub fn load(settings: &Settings) -> Result<Self, Faults> {
         let root = file::Root::of(settings)?;
-        let users = match &settings.accounts.file {
-            Some(path) => file::read(path, &root)?,
-            None => Vec::new(),
-        };
         let guest = |rights| {
             Arc::new(Account { name: "anonymous".to_owned(), home: root.path().to_owned(), rights, anonymous: true })
         };
@@ -87,27 +82,14 @@ impl Accounts {
             Anonymous::ReadOnly => Some(guest(Rights::ReadOnly)),
             Anonymous::ReadWrite => Some(guest(Rights::ReadWrite)),
         };
-        Self::new(users, guest).map_err(|err| Faults::one("accounts", err.to_string()))
-    }
-
-    fn new(users: Vec<file::User>, guest: Option<Arc<Account>>) -> anyhow::Result<Self> {
-        let costliest = users.iter().map(|user| &user.password).max_by_key(|password| password.cost());
-        let decoy = PasswordHash::decoy(costliest)?;
-        let entry = |user: file::User| {
-            let account = Account { name: user.name.clone(), home: user.home, rights: user.rights, anonymous: false };
-            (user.name, (Arc::new(account), user.password))
-        };
-        Ok(Self {
-            users: users.into_iter().map(entry).collect(),
-            guest,
-            decoy,
-            checks: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
-        })
+        let register = Arc::new(Register::load(settings.accounts.file.clone(), root)?);
+        let checks = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
+        Ok(Self { register, guest, checks })
     }
 
     /// Whether there is a user of this name; guests count when they are let in.
     pub fn knows(&self, name: &str) -> bool {
-        self.users.contains_key(name) || (is_anonymous(name) && self.guest.is_some())
+        self.register.users().knows(name) || (is_anonymous(name) && self.guest.is_some())
     }
 
     /// The account of `name`, if `password` is its password. Guests may have any.
@@ -115,26 +97,15 @@ impl Accounts {
         if is_anonymous(name) {
             return self.guest.clone().ok_or(Refusal::AnonymousOff);
         }
-        match self.users.get(name) {
-            Some((account, hash)) if self.verify(hash, password).await? => Ok(account.clone()),
-            Some(_) => Err(Refusal::WrongPassword),
-            None => {
-                self.verify(&self.decoy, password).await?;
-                Err(Refusal::UnknownUser)
-            }
-        }
-    }
-
-    async fn verify(&self, hash: &PasswordHash, password: &[u8]) -> Result<bool, Refusal> {
         let permit = self.checks.clone().acquire_owned().await.map_err(|_| Refusal::Stopping)?;
-        let (hash, password) = (hash.clone(), password.to_owned());
+        let (register, name, password) = (Arc::clone(&self.register), name.to_owned(), password.to_owned());
         let check = spawn_blocking(move || {
-            let right = hash.verify(&password);
+            let result = register.fresh_users().check(&name, &password);
             // Held by the work itself: a client that hangs up does not make room for another check beside it.
             drop(permit);
-            right
+            result
         });
-        check.await.map_err(|_| Refusal::Stopping)
+        check.await.map_err(|_| Refusal::Stopping)?
     }
 }
 
@@ -142,21 +113,20 @@ impl Accounts {
 mod tests {
     use super::*;
 
-    fn accounts(guest: bool) -> Accounts {
-        let root = PathBuf::from("/srv/ftp");
-        let user = file::User {
-            name: "ann".to_owned(),
-            password: PasswordHash::create(b"mooring").unwrap(),
-            home: root.join("ann"),
-            rights: Rights::ReadWrite,
-        };
-        let account = Account { name: "anonymous".to_owned(), home: root, rights: Rights::ReadOnly, anonymous: true };
-        Accounts::new(vec![user], guest.then(|| Arc::new(account))).unwrap()
+    /// A file with one user, and its accounts.
+    fn accounts(anonymous: Anonymous) -> (tempfile::NamedTempFile, Accounts) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let hash = PasswordHash::create(b"mooring").unwrap().to_text();
+        std::fs::write(&file, format!("[[user]]\nname = \"ann\"\npassword = \"{hash}\"\n")).unwrap();
+        let mut settings = Settings::default();
+        settings.accounts.file = Some(file.path().to_owned());
+        settings.accounts.anonymous = anonymous;
+        (file, Accounts::load(&settings).unwrap())
     }
 
     #[tokio::test]
     async fn right_password_opens_the_account_and_a_wrong_one_does_not() {
-        let accounts = accounts(true);
+        let (_file, accounts) = accounts(Anonymous::ReadOnly);
         let ann = accounts.authenticate("ann", b"mooring").await.unwrap();
         assert_eq!((&*ann.name, ann.anonymous), ("ann", false));
         assert_eq!(accounts.authenticate("ann", b"").await, Err(Refusal::WrongPassword));
@@ -166,19 +136,19 @@ mod tests {
 
     #[tokio::test]
     async fn guests_need_no_password_where_they_are_let_in() {
-        let open = accounts(true);
+        let (_file, open) = accounts(Anonymous::ReadOnly);
         for name in ["anonymous", "ftp", "Anonymous"] {
             assert!(open.knows(name));
             assert!(open.authenticate(name, b"").await.unwrap().anonymous);
         }
-        let closed = accounts(false);
+        let (_file, closed) = accounts(Anonymous::Off);
         assert!(!closed.knows("ftp"));
         assert_eq!(closed.authenticate("ftp", b"x").await, Err(Refusal::AnonymousOff));
     }
 
     #[tokio::test]
     async fn checks_do_not_outnumber_the_cores() {
-        let accounts = accounts(true);
+        let (_file, accounts) = accounts(Anonymous::ReadOnly);
         let cores = accounts.checks.available_permits();
         let taken = accounts.checks.acquire_many(u32::try_from(cores).unwrap()).await.unwrap();
         let check = accounts.authenticate("nobody", b"x");

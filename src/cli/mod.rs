@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and the commands that do not serve.
 
+use std::env;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::accounts::Accounts;
 use crate::settings::keys::{KEYS, Key};
-use crate::settings::{Faults, Flags, Loaded, load};
+use crate::settings::{Faults, Flags, Loaded, load_usable};
 
 mod serve;
 mod user;
@@ -30,7 +31,8 @@ Examples:
 Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
 Without --config no file is read.
 
-Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 78 wrong settings or accounts.";
+Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 69 no such port to be had,
+78 wrong settings or accounts, 130 or 143 stopped at once by a second Ctrl-C or SIGTERM.";
 
 /// What was typed.
 #[derive(Debug)]
@@ -59,9 +61,12 @@ enum Command {
     Serve(ServeArgs),
     /// Check settings and accounts, and show each value in force and where it comes from
     ///
-    /// Takes the flags of `serve`, so that a command line can be checked before it serves.
+    /// Takes the flags of `serve`, so that a command line can be checked before it serves. Run it as the user who will
+    /// serve: what another may not read or write is reported.
     Check(ServeArgs),
     /// Add, change, remove and list the users in the accounts file
+    ///
+    /// A server that runs takes note of each change at the next login.
     User(UserArgs),
 }
 
@@ -104,9 +109,15 @@ impl From<Line> for Cli {
     }
 }
 
-/// The settings for `serve`.
+/// The settings for `serve`, or everything that is wrong with them, with the places that they name and with the
+/// accounts.
 pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
-    load(args.config.as_deref(), environment(), &args.flags())
+    let (loaded, mut faults) = load_usable(args.config.as_deref(), env::vars_os(), &args.flags());
+    if faults.leave_usable(&["storage.root", "accounts.file", "log.sessions"]) {
+        faults.extend(loaded.check_places());
+        faults.extend(Accounts::load(&loaded.settings).err().unwrap_or_default());
+    }
+    faults.or(loaded)
 }
 
 /// `longshore check`.
@@ -125,12 +136,6 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => failure(&err),
     }
-}
-
-/// The process's variables. What is no Unicode cannot be right, and shows as such in the fault.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    std::env::vars_os().map(move |(name, value)| (lossy(name), lossy(value)))
 }
 
 impl ServeArgs {
@@ -159,7 +164,6 @@ impl ServeArgs {
 
 fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = serve_settings(args)?;
-    Accounts::load(&loaded.settings)?;
     let row = |key: &Key| {
         let setting = format!("{} = {}", key.name, key.show(&loaded.settings));
         [setting, format!("# {}", loaded.origin(key.name))]
@@ -201,6 +205,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::settings::load;
 
     fn typed(words: &str) -> Result<Cli, clap::Error> {
         Line::try_parse_from(words.split(' ')).map(Cli::from)
@@ -227,6 +232,25 @@ mod tests {
         let listen = load(None, [], &args.flags()).unwrap().settings.server.listen;
         assert_eq!(listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
         assert!(typed("longshore --listen 127.0.0.1:1 --port 2").is_err());
+    }
+
+    #[test]
+    fn faults_of_settings_places_and_accounts_come_together() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display();
+        let (config, accounts) = (format!("{path}/f.toml"), format!("{path}/a.toml"));
+        std::fs::write(&accounts, "[[user]]\nname = \"ann\"\n").unwrap();
+        let faults_of = |file: String| {
+            std::fs::write(&config, file).unwrap();
+            let Ok(Cli::Check(args)) = typed(&format!("longshore check --config {config}")) else { panic!() };
+            let faults = serve_settings(&args).unwrap_err();
+            let origins = faults.iter().map(|fault| fault.origin.rsplit('/').next().unwrap().to_owned());
+            origins.collect::<Vec<_>>()
+        };
+        let file = format!("[storage]\nroot = '{accounts}'\n[log]\nlevel = 1\n[accounts]\nfile = '{accounts}'\n");
+        assert_eq!(faults_of(file.clone()), ["f.toml:4", "f.toml:2", "a.toml:1"]);
+        // A root that is not known cannot be looked at, nor can homes below it.
+        assert_eq!(faults_of(file.replace("root", "rot")), ["f.toml:2", "f.toml:4"]);
     }
 
     #[test]

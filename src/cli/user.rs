@@ -1,5 +1,6 @@
 //! `longshore user`: the accounts file, edited from the command line.
 
+use std::env;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use super::{columns, environment, finish, print};
+use super::{columns, finish, print};
 use crate::accounts::PasswordHash;
 use crate::accounts::edit::AccountsFile;
 use crate::accounts::file::{self, PERMISSIONS, Root, User};
@@ -68,7 +69,7 @@ pub fn user(args: &UserArgs) -> ExitCode {
 }
 
 fn run(args: &UserArgs) -> anyhow::Result<()> {
-    let settings = load(args.config.as_deref(), environment(), &Flags::default())?.settings;
+    let settings = load(args.config.as_deref(), env::vars_os(), &Flags::default())?.settings;
     let root = Root::of(&settings)?;
     let path = settings.accounts.file.context(
         "there is no accounts file; set accounts.file in a settings file and name that with --config, \
@@ -136,14 +137,17 @@ impl PasswordArgs {
 
 fn from_stdin() -> anyhow::Result<Vec<u8>> {
     let mut password = Vec::new();
-    // One byte more than allowed and the newline, so that a longer one is refused and not cut.
-    let limit = LONGEST_PASSWORD as u64 + 2;
+    // One byte more than allowed and the line end, so that a longer one is refused and not cut.
+    let limit = LONGEST_PASSWORD as u64 + 3;
     let read = io::stdin().lock().take(limit).read_to_end(&mut password);
     read.context("cannot read the password from standard input")?;
-    if password.last() == Some(&b'\n') {
-        password.pop();
-    }
-    Ok(password)
+    Ok(without_line_end(&password).to_owned())
+}
+
+/// What `echo` wrote, on Unix or on Windows, without its line end.
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let end = ["\r\n", "\n"].iter().find_map(|end| line.strip_suffix(end.as_bytes()));
+    end.unwrap_or(line)
 }
 
 fn from_terminal(name: &str) -> anyhow::Result<Vec<u8>> {
@@ -188,6 +192,13 @@ mod tests {
         }
         assert!(check_password(&[b'x'; LONGEST_PASSWORD]).is_ok());
         assert!(check_password(&[b'x'; LONGEST_PASSWORD + 1]).is_err());
+    }
+
+    #[test]
+    fn one_line_end_is_no_part_of_the_password() {
+        for (line, password) in [("pw", "pw"), ("pw\n", "pw"), ("pw\r\n", "pw"), ("pw\n\n", "pw\n"), ("pw\r", "pw\r")] {
+            assert_eq!(without_line_end(line.as_bytes()), password.as_bytes(), "{line:?}");
+        }
     }
 
     #[test]

@@ -41,9 +41,8 @@ impl Session {
             return Reply::new(503, "Send USER first.").into();
         };
         self.attempts += 1;
-        let printable = self.printable_user(&user);
-        let result = match String::from_utf8(user) {
-            Ok(name) => self.check(&name, password).await,
+        let result = match std::str::from_utf8(&user) {
+            Ok(name) => self.check(name, password).await,
             Err(_) => Err(NotLetIn::Refused(Refusal::UnknownUser)),
         };
         let outcome = match &result {
@@ -55,6 +54,8 @@ impl Session {
                 LoginOutcome::Unavailable
             }
         };
+        // Only now: the login may have read the accounts file again.
+        let printable = self.printable_user(&user);
         self.recorder.record(What::Login { user: printable, outcome, attempts: self.attempts });
         match result {
             Ok((account, storage)) => self.welcome(account, storage).into(),

@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub homes: Arc<Homes>,
     pub passive: Arc<PassivePorts>,
     pub events: Arc<Events>,
-    /// Digests being computed at the same time.
+    /// Who may compute a step of a digest now.
     pub hashing: Arc<Semaphore>,
     /// Sessions finish what they are doing and leave.
     pub drain: CancellationToken,

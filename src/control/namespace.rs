@@ -4,91 +4,60 @@
 
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::NaiveDateTime;
 
 use super::parameters::number;
 use super::reply::Reply;
 use super::session::Session;
 use crate::engine::Request;
-use crate::storage::{Fault, FaultKind, Kind, Storage, VirtualPath, machine_line};
+use crate::storage::{Fault, FaultKind, Kind, Storage, VirtualPath, machine_line, modification_time};
 
 impl Session {
     pub(super) fn print_directory(&self) -> Reply {
         Reply::directory(self.directory.as_bytes(), "is the working directory.")
     }
 
-    pub(super) async fn change_directory(&mut self, argument: &[u8]) -> Reply {
-        let entered = match self.directory.resolve(argument) {
-            Ok(path) => self.engine.request(Request::Enter(&path)).await.map(|()| path),
-            Err(fault) => Err(fault),
-        };
-        match entered {
-            Ok(path) => {
-                let text = format!("The working directory is {path}.");
-                self.directory = path;
-                Reply::new(250, text)
-            }
-            Err(fault) => fault.into(),
-        }
+    pub(super) async fn change_directory(&mut self, argument: &[u8]) -> Result<Reply, Fault> {
+        self.directory = self.request(argument, Request::Enter).await?;
+        Ok(Reply::new(250, format!("The working directory is {}.", self.directory)))
     }
 
-    pub(super) async fn make_directory(&mut self, argument: &[u8]) -> Reply {
-        match self.directory.resolve(argument) {
-            Ok(path) => match self.engine.request(Request::MakeDirectory(&path)).await {
-                Ok(()) => Reply::directory(path.as_bytes(), "was made."),
-                Err(fault) => fault.into(),
-            },
-            Err(fault) => fault.into(),
-        }
+    pub(super) async fn make_directory(&mut self, argument: &[u8]) -> Result<Reply, Fault> {
+        let path = self.request(argument, Request::MakeDirectory).await?;
+        Ok(Reply::directory(path.as_bytes(), "was made."))
     }
 
-    pub(super) async fn remove_directory(&mut self, argument: &[u8]) -> Reply {
-        match self.directory.resolve(argument) {
-            Ok(path) => {
-                let removed = self.engine.request(Request::RemoveDirectory(&path)).await;
-                done(removed, 250, || format!("The directory {path} is removed."))
-            }
-            Err(fault) => fault.into(),
-        }
+    pub(super) async fn remove_directory(&mut self, argument: &[u8]) -> Result<Reply, Fault> {
+        let path = self.request(argument, Request::RemoveDirectory).await?;
+        Ok(Reply::new(250, format!("The directory {path} is removed.")))
     }
 
-    pub(super) async fn delete(&mut self, argument: &[u8]) -> Reply {
-        match self.directory.resolve(argument) {
-            Ok(path) => {
-                let deleted = self.engine.request(Request::Delete(&path)).await;
-                done(deleted, 250, || format!("{path} is deleted."))
-            }
-            Err(fault) => fault.into(),
-        }
+    pub(super) async fn delete(&mut self, argument: &[u8]) -> Result<Reply, Fault> {
+        let path = self.request(argument, Request::Delete).await?;
+        Ok(Reply::new(250, format!("{path} is deleted.")))
     }
 
-    pub(super) async fn rename_from(&mut self, argument: &[u8]) -> Reply {
+    pub(super) async fn rename_from(&mut self, argument: &[u8]) -> Result<Reply, Fault> {
         self.rename_from = None;
-        let there = match self.directory.resolve(argument) {
-            Ok(path) => self.engine.request(Request::Find(&path)).await.map(|()| path),
-            Err(fault) => Err(fault),
-        };
-        match there {
-            Ok(path) => {
-                let text = format!("{path} is there. Now the new name, with RNTO.");
-                self.rename_from = Some(path);
-                Reply::new(350, text)
-            }
-            Err(fault) => fault.into(),
-        }
+        let path = self.request(argument, Request::Find).await?;
+        let text = format!("{path} is there. Now the new name, with RNTO.");
+        self.rename_from = Some(path);
+        Ok(Reply::new(350, text))
     }
 
-    pub(super) async fn rename_to(&mut self, argument: &[u8]) -> Reply {
+    pub(super) async fn rename_to(&mut self, argument: &[u8]) -> Result<Reply, Fault> {
         let Some(from) = self.rename_from.take() else {
-            return Reply::new(503, "Send RNFR with the old name first.");
+            return Ok(Reply::new(503, "Send RNFR with the old name first."));
         };
-        match self.directory.resolve(argument) {
-            Ok(to) => {
-                let renamed = self.engine.request(Request::Rename(&from, &to)).await;
-                done(renamed, 250, || format!("{from} is now {to}."))
-            }
-            Err(fault) => fault.into(),
-        }
+        let to = self.request(argument, Request::RenameFrom(&from)).await?;
+        Ok(Reply::new(250, format!("{from} is now {to}.")))
+    }
+
+    /// Has the engine do something with the path that `argument` means.
+    async fn request(&mut self, argument: &[u8], request: Request<'_>) -> Result<VirtualPath, Fault> {
+        let path = self.directory.resolve(argument)?;
+        self.engine.request(request, &path).await?;
+        Ok(path)
     }
 
     pub(super) fn size(&self, argument: &[u8]) -> Reply {
@@ -105,10 +74,7 @@ impl Session {
     }
 
     pub(super) fn modification_time(&self, argument: &[u8]) -> Reply {
-        self.look(argument, |storage, path| {
-            let modified = DateTime::<Utc>::from(storage.stat(path)?.modified);
-            Ok(Reply::new(213, modified.format("%Y%m%d%H%M%S").to_string()))
-        })
+        self.look(argument, |storage, path| Ok(Reply::new(213, modification_time(&storage.stat(path)?))))
     }
 
     /// MFMT (draft-somers-ftp-mfxx): `MFMT YYYYMMDDhhmmss path`.
@@ -127,7 +93,7 @@ impl Session {
     /// MLST (RFC 3659, 7): the facts of one file over the control connection.
     pub(super) fn facts_of(&self, argument: &[u8]) -> Reply {
         self.look(argument, |storage, path| {
-            let facts = storage.stat(path)?;
+            let facts = storage.stat_or_link(path)?;
             let line = machine_line(&facts, storage.rights(), &self.parameters.facts, path.as_bytes());
             Ok(Reply::long(250, format!("Facts of {path}:"), vec![[b" ", line.as_slice()].concat()], "End."))
         })
@@ -191,20 +157,13 @@ impl Session {
     /// Asks the storage of who is logged in about a path as the client wrote it.
     fn look(&self, argument: &[u8], ask: impl FnOnce(&Storage, &VirtualPath) -> Result<Reply, Fault>) -> Reply {
         let asked = self.storage().and_then(|storage| ask(storage, &self.directory.resolve(argument)?));
-        asked.unwrap_or_else(Reply::from)
+        asked.into()
     }
 
     /// The storage of who is logged in. The table of verbs lets nobody else come here.
     pub(super) fn storage(&self) -> Result<&Storage, Fault> {
         let login = self.login.as_ref();
         login.map(|login| &login.storage).ok_or_else(|| Fault::new(FaultKind::Permission, "Log in first."))
-    }
-}
-
-fn done(result: Result<(), Fault>, code: u16, text: impl FnOnce() -> String) -> Reply {
-    match result {
-        Ok(()) => Reply::new(code, text()),
-        Err(fault) => fault.into(),
     }
 }
 

@@ -57,7 +57,7 @@ impl From<Fault> for Reply {
     fn from(fault: Fault) -> Self {
         let code = match fault.kind {
             FaultKind::Busy => 450,
-            FaultKind::Local => 451,
+            FaultKind::Local | FaultKind::TooMuch => 451,
             FaultKind::NoSpace => 452,
             FaultKind::NameNotAllowed => 553,
             FaultKind::BadRequest | FaultKind::Stale => 554,
@@ -69,6 +69,13 @@ impl From<Fault> for Reply {
             | FaultKind::NotEmpty => 550,
         };
         Self::new(code, fault.sentence)
+    }
+}
+
+/// What a command comes to that the storage may refuse.
+impl From<Result<Reply, Fault>> for Reply {
+    fn from(result: Result<Reply, Fault>) -> Self {
+        result.unwrap_or_else(Self::from)
     }
 }
 

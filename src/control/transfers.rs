@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use tokio::task::{block_in_place, spawn_blocking};
@@ -15,8 +15,11 @@ use super::status::Running;
 use crate::data::{Broken, DataConnection, NotOpened, Terms};
 use crate::sessions::{Side, TransferOutcome, What};
 use crate::storage::{
-    Algorithm, Download, Fault, FaultKind, ListRequest, Start, Storage, Style, Upload, VirtualPath, hash,
+    Algorithm, Download, Fault, FaultKind, Hasher, ListRequest, Start, Storage, Style, Upload, VirtualPath,
 };
+
+/// How much of a file is hashed before others have their turn, and before a stop is seen: a tenth of a second or so.
+const DIGEST_STEP: u64 = 64 << 20;
 
 /// Which way the bytes go, and so which side closes a whole transfer: in MODE S the sender (RFC 959, 3.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +113,7 @@ impl Session {
     pub(super) async fn list(&mut self, syntax: &'static Syntax, argument: &[u8]) -> Reply {
         self.parameters.offset = 0;
         let (request, style) = match syntax.verb {
-            Verb::Mlsd => (ListRequest::exact(argument), Style::Machine(self.parameters.facts)),
+            Verb::Mlsd => (ListRequest::directory(argument), Style::Machine(self.parameters.facts)),
             Verb::Nlst => (ListRequest::parse(argument), Style::Names),
             _ => (ListRequest::parse(argument), Style::Long),
         };
@@ -294,22 +297,27 @@ impl Session {
         }
     }
 
-    /// The digest of a file, or `None` when it was stopped.
+    /// The digest of a file, or `None` when it was stopped. Digests take turns, so that a short one does not wait for the
+    /// end of a long one.
     async fn digest(&mut self, download: Download, algorithm: Algorithm) -> io::Result<Option<String>> {
-        let (stop, cancelled) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-        let (hashing, halted) = (Arc::clone(&self.shared.hashing), Arc::clone(&cancelled));
+        let (stop, hashing) = (CancellationToken::new(), Arc::clone(&self.shared.hashing));
         let digest = async {
-            // It is never closed, so this only waits; the permit goes with the thread, which a stop does not end.
-            let permit = hashing.acquire_owned().await.map_err(io::Error::other)?;
-            let work = move || {
-                let _permit = permit;
-                hash(download.file, 0, Some(download.size), algorithm, &halted)
-            };
-            spawn_blocking(work).await?
+            let mut hasher = Hasher::new(download.file, download.size, algorithm);
+            loop {
+                // It is never closed, so this only waits; the permit goes with the thread, which a stop does not end.
+                let permit = Arc::clone(&hashing).acquire_owned().await.map_err(io::Error::other)?;
+                let step = spawn_blocking(move || {
+                    let _permit = permit;
+                    hasher.step(DIGEST_STEP).map(|done| (hasher, done))
+                });
+                let (stepped, done) = step.await??;
+                if done {
+                    return Ok(Some(stepped.finish()));
+                }
+                hasher = stepped;
+            }
         };
-        let result = self.beside(&stop, AtEnd::Stop, stop.run_until_cancelled(digest)).await;
-        cancelled.store(true, Ordering::Relaxed);
-        result.unwrap_or(Ok(None))
+        self.beside(&stop, AtEnd::Stop, stop.run_until_cancelled(digest)).await.unwrap_or(Ok(None))
     }
 
     /// The digest for the record of a whole transfer, where the settings ask for it.

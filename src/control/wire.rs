@@ -7,6 +7,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use super::reply::Reply;
@@ -53,6 +54,9 @@ impl Wire {
 
     /// The next line; meanwhile, queued replies go out. Dropping the call loses nothing.
     pub async fn line(&mut self) -> io::Result<Incoming> {
+        // Nothing below gives way while a client keeps on sending: without this, one flood takes its thread, and with
+        // it the reactor and the clock, from everybody else.
+        consume_budget().await;
         loop {
             while self.read < self.raw.len() {
                 let byte = self.raw[self.read];

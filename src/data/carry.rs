@@ -17,7 +17,7 @@ use super::DataConnection;
 use super::ascii::{FromNetwork, ToNetwork};
 use crate::storage::{Fault, Upload};
 
-/// What one sendfile call may carry. Between two pieces the session looks at its control connection.
+/// What one sendfile call may carry, or a copy of an old file's head. Between two pieces the session looks at its control connection.
 const PIECE: u64 = 4 << 20;
 
 /// A file up to this size is sent, and an upload up to this size written, without leaving the task: a thread hop costs
@@ -101,6 +101,14 @@ impl DataConnection {
     /// Writes everything that the client sends to `upload`, until the client closes its side. When the connection
     /// breaks, what has arrived is written first.
     pub async fn receive(&self, upload: &mut Upload, ascii: bool) -> Result<(), Broken> {
+        let mut ready = upload.prepare(SMALL).map_err(Broken::Storage)?;
+        while !ready {
+            if self.terms.stop.is_cancelled() {
+                return Err(Broken::Stopped);
+            }
+            ready = block_in_place(|| upload.prepare(PIECE)).map_err(Broken::Storage)?;
+            yield_now().await;
+        }
         let mut converter = ascii.then(FromNetwork::default);
         let mut buffer = Vec::with_capacity(SMALL as usize);
         loop {

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
-use std::os::unix::ffi::OsStrExt;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use tokio::io::AsyncRead;
 use unftp_core::storage::{Error, ErrorKind, Fileinfo, Result, StorageBackend};
 use unftp_sbe_fs::{Filesystem, Meta};
@@ -16,30 +19,56 @@ use super::login::Visitor;
 use super::{Desk, escape};
 use crate::accounts::Account;
 use crate::storage::rights::Action;
-use crate::storage::{BrokenReplacements, Fault, Home, Storage, VirtualPath};
+use crate::storage::{BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers};
 
-/// The homes that sessions are in. A home is opened once and closed with its last session, so that descriptors are
-/// spent per account and not per session.
-#[derive(Debug, Default)]
+/// The root, and the homes below it that sessions are in. A home is opened once and closed with its last session, so
+/// that descriptors are spent per account and not per session.
+#[derive(Debug)]
 pub(crate) struct Homes {
-    open: Mutex<HashMap<PathBuf, Weak<Place>>>,
+    /// Homes are looked up from here: no symbolic link leads a home out of the root, whoever made it.
+    root: Dir,
+    /// The absolute path of the root, below which the accounts have their homes.
+    path: PathBuf,
+    /// By directory and not by path: a home that was moved away and made anew is another one.
+    open: Mutex<HashMap<FileId, Weak<Place>>>,
     broken: Arc<BrokenReplacements>,
 }
 
 impl Homes {
+    /// Opens the root.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let path = root.canonicalize()?;
+        let root = Dir::open_ambient_dir(&path, ambient_authority())?;
+        Ok(Self { root, path, open: Mutex::default(), broken: Arc::default() })
+    }
+
+    /// Removes what the uploads of a killed server left behind, and remembers which files they were to replace.
+    pub fn clear_leftovers(&self) -> usize {
+        clear_leftovers(&self.root, &self.broken)
+    }
+
+    /// Opens the home of `account`. It blocks as long as the file system does.
     pub(super) fn room(&self, account: &Account) -> io::Result<Room> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = match open.get(&account.home).and_then(Weak::upgrade) {
-            Some(place) => place,
-            None => {
-                let home = Arc::new(Home::open(&account.home, Arc::clone(&self.broken))?);
-                let place = Arc::new(Place { home, filesystem: Filesystem::new(account.home.clone())? });
-                open.retain(|_, place| place.strong_count() > 0);
-                open.insert(account.home.clone(), Arc::downgrade(&place));
-                place
-            }
-        };
+        let below = account.home.strip_prefix(&self.path).map_err(io::Error::other)?;
+        let place = self.place(self.root.open_dir(Path::new(".").join(below))?)?;
         Ok(Room { storage: Storage::new(Arc::clone(&place.home), account.rights), place })
+    }
+
+    fn place(&self, directory: Dir) -> io::Result<Arc<Place>> {
+        let id = FileId::of(&directory)?;
+        if let Some(place) = self.places().get(&id).and_then(Weak::upgrade) {
+            return Ok(place);
+        }
+        // The lock is free meanwhile: a directory that hangs holds up nobody else's login.
+        let place = Arc::new(Place::new(directory, Arc::clone(&self.broken))?);
+        let mut places = self.places();
+        places.retain(|_, place| place.strong_count() > 0);
+        places.insert(id, Arc::downgrade(&place));
+        Ok(place)
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<FileId, Weak<Place>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,6 +77,15 @@ impl Homes {
 struct Place {
     home: Arc<Home>,
     filesystem: Filesystem,
+}
+
+impl Place {
+    fn new(directory: Dir, broken: Arc<BrokenReplacements>) -> io::Result<Self> {
+        // unftp-sbe-fs opens a path and takes no handle. The home's own path may lead elsewhere by now; this one leads
+        // to what our handle holds, so that both of us mean the same directory.
+        let filesystem = Filesystem::new(format!("/proc/self/fd/{}", directory.as_raw_fd()))?;
+        Ok(Self { home: Arc::new(Home::new(directory, broken)), filesystem })
+    }
 }
 
 /// A home directory, and what one account may do in it.
@@ -128,7 +166,7 @@ impl StorageBackend<Visitor> for Backend {
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _: &Visitor, from: P, to: P) -> Result<()> {
         let (room, from) = self.enter_with(Action::Rename, from.as_ref())?;
-        let (_, to) = self.enter_with(Action::Rename, to.as_ref())?;
+        let (_, to) = self.enter_with(Action::Create, to.as_ref())?;
         room.storage.rename(&from, &to).map_err(|fault| self.refuse(fault))
     }
 
@@ -161,5 +199,71 @@ impl StorageBackend<Visitor> for Backend {
         _: u64,
     ) -> Result<u64> {
         Err(ErrorKind::CommandNotImplemented.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+    use unftp_core::auth::DefaultUser;
+
+    use super::*;
+    use crate::storage::rights::Rights;
+
+    /// A root with the home `alice`, and a directory beside it.
+    fn root() -> (TempDir, Homes, Account) {
+        let base = tempfile::tempdir().unwrap();
+        fs::create_dir_all(base.path().join("root/alice")).unwrap();
+        fs::create_dir(base.path().join("outside")).unwrap();
+        let root = base.path().join("root").canonicalize().unwrap();
+        let homes = Homes::open(&root).unwrap();
+        let home = root.join("alice");
+        let account = Account { name: "alice".to_owned(), home, rights: Rights::ReadWrite, anonymous: false };
+        (base, homes, account)
+    }
+
+    fn path(text: &str) -> VirtualPath {
+        VirtualPath::root().resolve(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn no_home_is_a_link_out_of_the_root() {
+        let (base, homes, account) = root();
+        homes.room(&account).unwrap();
+        fs::remove_dir(&account.home).unwrap();
+        for target in [base.path().join("outside"), PathBuf::from("../outside")] {
+            symlink(target, &account.home).unwrap();
+            assert!(homes.room(&account).is_err());
+            fs::remove_file(&account.home).unwrap();
+        }
+        fs::create_dir(account.home.with_file_name("bob")).unwrap();
+        symlink("bob", &account.home).unwrap();
+        homes.room(&account).unwrap();
+    }
+
+    #[test]
+    fn the_root_can_be_a_home() {
+        let (_base, homes, account) = root();
+        let guest = Account { home: account.home.parent().unwrap().to_owned(), ..account };
+        homes.room(&guest).unwrap().storage.enter(&path("alice")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_home_that_was_replaced_is_another_one_for_us_and_for_the_engine() {
+        let (_base, homes, account) = root();
+        let old = homes.room(&account).unwrap();
+        assert!(Arc::ptr_eq(&old.place, &homes.room(&account).unwrap().place));
+        fs::rename(&account.home, account.home.with_file_name("old")).unwrap();
+        fs::create_dir(&account.home).unwrap();
+        let new = homes.room(&account).unwrap();
+        for (room, name) in [(&old, "in-old"), (&new, "in-new")] {
+            room.place.filesystem.mkd(&DefaultUser, name).await.unwrap();
+            room.storage.enter(&path(name)).unwrap();
+        }
+        assert!(new.storage.enter(&path("in-old")).is_err());
+        assert!(account.home.join("in-new").is_dir());
     }
 }

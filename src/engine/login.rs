@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::task::block_in_place;
 use unftp_core::auth::{
     AuthenticationError, Authenticator, Credentials, Principal, UserDetail, UserDetailError, UserDetailProvider,
 };
@@ -42,7 +43,7 @@ impl Doorkeeper {
             Claim::Password { name, password } => {
                 let check = self.desk.gone.run_until_cancelled(self.accounts.authenticate(&name, &password));
                 let account = check.await.ok_or(NotLetIn::Unavailable)?.map_err(NotLetIn::Refused)?;
-                let room = self.homes.room(&account).map_err(|error| {
+                let room = block_in_place(|| self.homes.room(&account)).map_err(|error| {
                     let home = account.home.display();
                     tracing::error!(%error, %home, account = account.name, "the home directory cannot be opened");
                     NotLetIn::NoHome

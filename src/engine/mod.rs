@@ -37,21 +37,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a login may take: password checks wait for each other, one a core.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(300);
 
-/// What the engine is asked to do in the namespace.
+/// What the engine is asked to do with a path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Request<'a> {
-    /// CWD: may this become the working directory?
-    Enter(&'a VirtualPath),
+    /// CWD: may it become the working directory?
+    Enter,
     /// MKD
-    MakeDirectory(&'a VirtualPath),
+    MakeDirectory,
     /// RMD
-    RemoveDirectory(&'a VirtualPath),
+    RemoveDirectory,
     /// DELE
-    Delete(&'a VirtualPath),
+    Delete,
     /// RNFR: is there something to rename?
-    Find(&'a VirtualPath),
-    /// RNFR and RNTO in one, so that no engine needs to remember anything between two commands.
-    Rename(&'a VirtualPath, &'a VirtualPath),
+    Find,
+    /// RNFR with this path and RNTO in one, so that no engine needs to remember anything between two commands.
+    RenameFrom(&'a VirtualPath),
 }
 
 /// Why somebody was not let in.
@@ -156,16 +156,16 @@ impl Engine {
     }
 
     /// Does what is requested, or says why not.
-    pub async fn request(&mut self, request: Request<'_>) -> Result<(), Fault> {
+    pub async fn request(&mut self, request: Request<'_>, path: &VirtualPath) -> Result<(), Fault> {
         self.ensure_open().await?;
         let done = match request {
-            Request::Enter(path) => self.ask_about("CWD", path).await?,
-            Request::MakeDirectory(path) => self.ask_about("MKD", path).await?,
-            Request::RemoveDirectory(path) => self.ask_about("RMD", path).await?,
-            Request::Delete(path) => self.ask_about("DELE", path).await?,
-            Request::Find(path) => self.ask_about("RNFR", path).await?,
-            Request::Rename(from, to) => match self.ask_about("RNFR", from).await? {
-                350 => self.ask_about("RNTO", to).await?,
+            Request::Enter => self.ask_about("CWD", path).await?,
+            Request::MakeDirectory => self.ask_about("MKD", path).await?,
+            Request::RemoveDirectory => self.ask_about("RMD", path).await?,
+            Request::Delete => self.ask_about("DELE", path).await?,
+            Request::Find => self.ask_about("RNFR", path).await?,
+            Request::RenameFrom(from) => match self.ask_about("RNFR", from).await? {
+                350 => self.ask_about("RNTO", path).await?,
                 refused => refused,
             },
         };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use config::{Value, ValueKind};
 use ipnet::IpNet;
 
-use super::value::{Bad, Parsed, quoted, text};
+use super::value::{Bad, Parsed, text};
 use super::{Advertised, PassiveAddress};
 
 /// A list as written, or a string with commas, as a variable has to have it.
@@ -67,11 +67,12 @@ pub(crate) fn passive_address(value: &Value) -> Parsed<PassiveAddress> {
     let mut networks: Vec<(IpNet, Advertised)> = Vec::new();
     let mut bad = Vec::new();
     for (written, address) in &by_client {
+        let net = Value::new(address.origin().map(str::to_owned).as_ref(), written.as_str());
         match (network(written), advertised(address)) {
-            (None, _) => bad.extend(Bad::because(address, format!("{} is not a network", quoted(written)))),
+            (None, _) => bad.extend(Bad::because(&net, "it is not a network")),
             (_, Err(more)) => bad.extend(more),
-            (Some(net), _) if networks.iter().any(|(known, _)| *known == net) => {
-                bad.extend(Bad::because(address, format!("the network {net} is there twice")));
+            (Some(known), _) if networks.iter().any(|(other, _)| *other == known) => {
+                bad.extend(Bad::because(&net, "this network is there twice"));
             }
             (Some(net), Ok(address)) => networks.push((net, address)),
         }

@@ -13,22 +13,25 @@ use super::Faults;
 /// A table as written: keys in the file's order, each value with `file:line` as its origin.
 pub(crate) type Table = Map<String, Value>;
 
-/// Reads and parses a file; `missing` says what to do when it is not there.
-pub(crate) fn read(path: &Path, missing: &str) -> Result<Table, Faults> {
+/// Reads and parses a file as [`parse`] does; `missing` says what to do when it is not there.
+pub(crate) fn read(path: &Path, missing: &str) -> (Table, Faults) {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&text, &name),
-        Err(err) if err.kind() == ErrorKind::NotFound => {
-            Err(Faults::one(name, format!("there is no such file; {missing}")))
+        Err(err) => {
+            let text = match err.kind() {
+                ErrorKind::NotFound => format!("there is no such file; {missing}"),
+                _ => format!("cannot be read: {err}; name a text file that this user may read"),
+            };
+            (Table::new(), Faults::one(name, text))
         }
-        Err(err) => Err(Faults::one(name, format!("cannot be read: {err}; name a text file that this user may read"))),
     }
 }
 
-/// Parses a file's text; `name` is what the file is called in faults.
+/// Parses a file's text; `name` is what the file is called in faults. The table has what can be read in spite of them.
 ///
 /// `config` could parse TOML too, but it keeps no lines, and an error that names no line is half an error.
-pub(crate) fn parse(text: &str, name: &str) -> Result<Table, Faults> {
+pub(crate) fn parse(text: &str, name: &str) -> (Table, Faults) {
     let lines = Lines { text, name };
     let (table, mut errors) = DeTable::parse_recoverable(text);
     // The parser reports an unclosed bracket before what it found inside, and often one slip several times.
@@ -36,10 +39,14 @@ pub(crate) fn parse(text: &str, name: &str) -> Result<Table, Faults> {
     errors.dedup_by_key(|error| lines.number(error.span()));
     let mut faults = Faults::default();
     for error in errors {
-        let message = error.message().replace('\n', ", ");
-        faults.push(lines.origin(error.span()), format!("this is not TOML: {message}; correct this line"));
+        let found = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        let what = match error.message() {
+            "duplicate key" => format!("{found} is there twice; keep one of them"),
+            message => format!("this is not TOML: {}; correct this line", message.replace('\n', ", ")),
+        };
+        faults.push(lines.origin(error.span()), what);
     }
-    faults.or(lines.table(table.into_inner()))
+    (lines.table(table.into_inner()), faults)
 }
 
 /// Turns parsed tables into values with origins.
@@ -91,7 +98,7 @@ mod tests {
 
     #[test]
     fn every_value_knows_its_line_and_keys_with_dots_stay_whole() {
-        let table = parse("a = 1\n[b]\n\"10.0.0.0/8\" = [\n  2,\n  \"x\"]\n", "f.toml").unwrap();
+        let table = parse("a = 1\n[b]\n\"10.0.0.0/8\" = [\n  2,\n  \"x\"]\n", "f.toml").0;
         assert_eq!(table["a"].origin(), Some("f.toml:1"));
         let inner = table["b"].clone().into_table().unwrap();
         assert_eq!(inner["10.0.0.0/8"].origin(), Some("f.toml:3"));
@@ -100,8 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn all_syntax_errors_are_reported_with_their_lines() {
-        let faults = parse("a = \nb = 1\nc = [1\n", "f.toml").unwrap_err();
+    fn all_syntax_errors_are_reported_with_their_lines_and_hide_no_other_line() {
+        let (table, faults) = parse("a = \nb = 1\nc = [1\n", "f.toml");
+        assert_eq!(table["b"].kind, ValueKind::I64(1));
         let origins: Vec<_> = faults.iter().map(|fault| fault.origin.as_str()).collect();
         assert_eq!(origins, ["f.toml:1", "f.toml:3"], "{faults}");
     }

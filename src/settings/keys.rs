@@ -116,7 +116,7 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "storage.umask",
-        allowed: r#"octal digits in quotes, from "000" to "777", such as "022""#,
+        allowed: r#"octal digits in quotes, from "000" to "077", such as "022""#,
         set: |settings, value| value::umask(value).map(|it| settings.storage.umask = it),
         show: |settings| quoted(&format!("{:03o}", settings.storage.umask)),
     },

@@ -1,6 +1,7 @@
 //! The layers of the settings and how they come together: defaults < file < environment < flags.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::path::Path;
 
 use config::{Config, ConfigError, Environment, Map, Source, Value, ValueKind};
@@ -29,7 +30,7 @@ impl Flags {
 }
 
 /// The settings in force and where each came from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
@@ -48,24 +49,34 @@ impl Loaded {
 /// Everything that is wrong in any layer is reported, a value too that a higher layer would replace.
 pub fn load(
     file: Option<&Path>,
-    environment: impl IntoIterator<Item = (String, String)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
 ) -> Result<Loaded, Faults> {
+    let (loaded, faults) = load_usable(file, environment, flags);
+    faults.or(loaded)
+}
+
+/// Loads the settings as [`load`] does, but without those that are wrong.
+pub(crate) fn load_usable(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &Flags,
+) -> (Loaded, Faults) {
     let mut faults = Faults::default();
     let layers = [
         file.map(|file| Layer::from_file(file, &mut faults)).unwrap_or_default(),
         Layer::from_environment(environment, &mut faults),
-        Layer(flags.values.clone()),
+        Layer::from_flags(flags, &mut faults),
     ];
-    for layer in &layers {
-        layer.check(&mut faults);
-    }
-    faults.or(())?;
-    let mut loaded = merge(layers)?;
+    let mut loaded = merge(layers).unwrap_or_else(|more| {
+        faults.extend(more);
+        Loaded::default()
+    });
     if let Some(port) = flags.port {
         loaded.change_port(port);
     }
-    loaded.check()
+    loaded.check(&mut faults);
+    (loaded, faults)
 }
 
 /// What one place sets: values by the full names of their keys, each with its origin.
@@ -74,13 +85,12 @@ struct Layer(Map<String, Value>);
 
 impl Layer {
     fn from_file(file: &Path, faults: &mut Faults) -> Self {
-        match document::read(file, "give --config the path of a settings file") {
-            Ok(table) => Self::from_table(table, faults),
-            Err(more) => {
-                faults.extend(more);
-                Self::default()
-            }
-        }
+        let (table, mut wrong) = document::read(file, "give --config the path of a settings file");
+        let mut values_wrong = Faults::default();
+        let layer = Self::from_table(table, &mut values_wrong);
+        wrong.extend_lines(values_wrong);
+        faults.extend(wrong);
+        layer
     }
 
     fn from_table(table: document::Table, faults: &mut Faults) -> Self {
@@ -106,41 +116,50 @@ impl Layer {
     ///
     /// Only what begins with `LONGSHORE__` counts. A single underscore would not do: where a service is called `longshore`,
     /// Docker and Kubernetes set `LONGSHORE_PORT` and the like for everybody else.
-    fn from_environment(variables: impl IntoIterator<Item = (String, String)>, faults: &mut Faults) -> Self {
+    fn from_environment(variables: impl IntoIterator<Item = (OsString, OsString)>, faults: &mut Faults) -> Self {
         let mut layer = Self::default();
-        for (variable, value) in variables {
-            let source = Map::from_iter([(variable.clone(), value)]);
+        for (variable, written) in variables {
+            let variable = variable.to_string_lossy().into_owned();
+            let source = Map::from_iter([(variable.clone(), written.to_string_lossy().into_owned())]);
             let environment = Environment::with_prefix("LONGSHORE").prefix_separator("__").separator("__");
             for (name, value) in environment.source(Some(source)).collect().unwrap_or_default() {
-                layer.put(name, Value::new(Some(&variable), value.kind), faults);
+                if written.to_str().is_some() {
+                    layer.put(name, Value::new(Some(&variable), value.kind), faults);
+                } else {
+                    faults.push(&variable, "the value is not UTF-8, as all settings are; write it in UTF-8");
+                }
             }
         }
         layer
     }
 
+    fn from_flags(flags: &Flags, faults: &mut Faults) -> Self {
+        let mut layer = Self::default();
+        for (name, value) in flags.values.clone() {
+            layer.put(name, value, faults);
+        }
+        layer
+    }
+
+    /// Takes the value of the key `name`, if there is such a key and it allows the value.
     fn put(&mut self, name: String, value: Value, faults: &mut Faults) {
-        if keys::find(&name).is_some() {
-            self.0.insert(name, value);
+        if let Some(key) = keys::find(&name) {
+            match key.set(&mut Settings::default(), &value) {
+                Ok(()) => drop(self.0.insert(name, value)),
+                Err(bad) => faults.push_bad(&name, key.allowed, bad),
+            }
             return;
         }
         let origin = origin_of(&value);
-        let (section, key) = name.split_once('.').unwrap_or((&name, ""));
-        if keys::sections().contains(&section) {
-            faults.push_unknown(origin, key, &format!("in [{section}]"), &keys::in_section(section));
-        } else {
-            faults.push_unknown(origin, section, "among the sections", &keys::sections());
-        }
-    }
-
-    /// Reports the values that their keys do not allow.
-    fn check(&self, faults: &mut Faults) {
-        let mut scratch = Settings::default();
-        for (name, value) in &self.0 {
-            if let Some(key) = keys::find(name)
-                && let Err(bad) = key.set(&mut scratch, value)
-            {
-                faults.push_bad(name, key.allowed, bad);
+        match name.split_once('.') {
+            Some((section, key)) if keys::sections().contains(&section) => {
+                faults.push_unknown(origin, key, &format!("in [{section}]"), &keys::in_section(section));
             }
+            None if keys::sections().contains(&name.as_str()) => {
+                let example = format!("LONGSHORE__{name}__{}", keys::in_section(&name)[0]).to_uppercase();
+                faults.push(origin, format!("{name} is a section; set one of its keys, such as {example}"));
+            }
+            _ => faults.push_unknown(origin, &name, "among the sections", &keys::sections()),
         }
     }
 }
@@ -195,34 +214,37 @@ impl Loaded {
         self.origins.insert("server.listen".to_owned(), "--port".to_owned());
     }
 
-    /// What only shows when all values are there.
-    fn check(self) -> Result<Self, Faults> {
+    /// What only shows when values are seen together.
+    fn check(&self, faults: &mut Faults) {
         let accounts = &self.settings.accounts;
-        if accounts.anonymous == Anonymous::Off && accounts.file.is_none() {
-            return Err(Faults::one(
+        let usable = faults.leave_usable(&["accounts.anonymous", "accounts.file"]);
+        if usable && accounts.anonymous == Anonymous::Off && accounts.file.is_none() {
+            faults.push_value(
+                "accounts.anonymous",
                 self.origin("accounts.anonymous"),
                 "accounts.anonymous = \"off\" without an accounts file lets nobody in; set accounts.file too",
-            ));
+            );
         }
-        Ok(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
     use std::time::Duration;
 
     use super::*;
     use crate::settings::{Advertised, PassiveAddress};
 
-    const NOTHING: [(String, String); 0] = [];
+    const NOTHING: [(OsString, OsString); 0] = [];
 
     /// Loads `file`, `variables` and `flags`; the file is called `f.toml` in faults.
     fn load_all(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Loaded, String> {
         let mut written = tempfile::NamedTempFile::new().unwrap();
         written.write_all(file.as_bytes()).unwrap();
-        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
         let faults = |faults: Faults| faults.to_string().replace(&written.path().display().to_string(), "f.toml");
         load(Some(written.path()), variables, flags).map_err(faults)
     }
@@ -349,7 +371,7 @@ mod tests {
             ("log = 3", "f.toml:1: log is a section; write [log] and its keys below it"),
             (
                 "[storage]\numask = 18",
-                r#"f.toml:2: storage.umask = 18 is not allowed; write octal digits in quotes, from "000" to "777", such as "022""#,
+                r#"f.toml:2: storage.umask = 18 is not allowed; write octal digits in quotes, from "000" to "077", such as "022""#,
             ),
             (
                 "[server]\nidle_timeout = 0",
@@ -361,6 +383,18 @@ mod tests {
                 r#"f.toml:2: accounts.anonymous = "off" without an accounts file lets nobody in; set accounts.file too"#,
             ),
             (
+                "[storage]\numask = \"0200\"",
+                r#"f.toml:2: storage.umask = "0200" is not allowed (it would take the owner's own rights away); write octal digits in quotes, from "000" to "077", such as "022""#,
+            ),
+            (
+                "[server.passive_address]\n\"x\" = \"10.0.0.1\"",
+                r#"f.toml:2: server.passive_address = "x" is not allowed (it is not a network); write "auto", an IPv4 address, a host name, or a table of these by the client's network, such as { "192.168.0.0/16" = "192.168.1.5", "0.0.0.0/0" = "ftp.example.org" }"#,
+            ),
+            (
+                "[log]\nlevel = \"info\"\nlevel = \"warn\"\n[log]\n",
+                "f.toml:3: level is there twice; keep one of them\nf.toml:4: log is there twice; keep one of them",
+            ),
+            (
                 "[storage]\nfsync = yes",
                 "f.toml:2: this is not TOML: string values must be quoted, expected literal string; correct this line",
             ),
@@ -370,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_of_all_layers_come_together() {
+    fn all_faults_of_all_layers_come_together_from_top_to_bottom() {
         let mut flags = Flags::default();
         flags.set("--listen", "server.listen", "localhost");
         let variables = [
@@ -379,20 +413,47 @@ mod tests {
             ("LONGSHORE__SERVER", "x"),
             ("LONGSHORE__", "x"),
         ];
-        let file = "[log]\nlevel = \"quiet\"\nformat = \"xml\"\n[transfer]\nmode = 1\n";
+        let file = "[log]\nlevel = \"quiet\"\nformat = \"xml\"\n[transfer]\nmode = 1\nascii = no\n[log.file]\n\
+                    [accounts]\nfile = 1\nfile = 2\nanonymous = \"off\"\n";
         let faults = load_all(file, &variables, &flags).unwrap_err();
         let origins: Vec<_> = faults.lines().map(|line| line.split(": ").next().unwrap()).collect();
         let expected = [
+            "f.toml:2",
+            "f.toml:3",
             "f.toml:5",
+            "f.toml:6",
+            "f.toml:7",
+            "f.toml:9",
+            "f.toml:10",
+            "LONGSHORE__LOG__LEVEL",
             "LONGSHORE__LOG__COLOR",
             "LONGSHORE__SERVER",
             "LONGSHORE__",
-            "f.toml:2",
-            "f.toml:3",
-            "LONGSHORE__LOG__LEVEL",
             "--listen",
         ];
         assert_eq!(origins, expected, "{faults}");
+    }
+
+    #[test]
+    fn variables_that_cannot_be_meant_are_faults() {
+        for (variable, value, expected) in [
+            (
+                "LONGSHORE__SERVER",
+                b"x",
+                "LONGSHORE__SERVER: server is a section; set one of its keys, such as LONGSHORE__SERVER__LISTEN",
+            ),
+            (
+                "LONGSHORE__STORAGE__ROOT",
+                b"\xff",
+                "LONGSHORE__STORAGE__ROOT: the value is not UTF-8, as all settings are; write it in UTF-8",
+            ),
+        ] {
+            let variables = [(variable.into(), OsStr::from_bytes(value).to_owned())];
+            let faults = load(None, variables, &Flags::default()).unwrap_err();
+            assert_eq!(faults.to_string(), expected);
+        }
+        let other = [("OTHER".into(), OsStr::from_bytes(b"\xff").to_owned())];
+        assert!(load(None, other, &Flags::default()).is_ok());
     }
 
     #[test]

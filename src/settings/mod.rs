@@ -15,9 +15,11 @@ pub(crate) mod document;
 mod fault;
 pub mod keys;
 mod load;
+mod places;
 pub(crate) mod value;
 
 pub use fault::{Fault, Faults};
+pub(crate) use load::load_usable;
 pub use load::{Flags, Loaded, load};
 
 /// Everything that can be set. A value that is in here has passed all checks.

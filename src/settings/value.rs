@@ -131,12 +131,15 @@ pub(crate) fn seconds(value: &Value, bounds: RangeInclusive<u64>) -> Parsed<Dura
     number.map(Duration::from_secs).ok_or_else(|| Bad::not_allowed(value))
 }
 
-/// Permission bits in octal. They are written as a string, because TOML has no number `022`.
+/// Permission bits in octal, none of them the owner's. They are written as a string, because TOML has no number `022`.
 pub(crate) fn umask(value: &Value) -> Parsed<u32> {
     let digits = text(value)?.trim();
     let octal = !digits.is_empty() && digits.len() <= 4 && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
-    let mask = u32::from_str_radix(digits, 8).ok().filter(|mask| octal && *mask <= 0o777);
-    mask.ok_or_else(|| Bad::not_allowed(value))
+    match u32::from_str_radix(digits, 8) {
+        Ok(mask) if octal && mask <= 0o077 => Ok(mask),
+        Ok(mask) if octal && mask <= 0o777 => Err(Bad::because(value, "it would take the owner's own rights away")),
+        _ => Err(Bad::not_allowed(value)),
+    }
 }
 
 /// A range of ports, or one port.
@@ -164,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn umask_is_octal_and_at_most_777() {
-        for (written, mask) in [("022", Some(0o022)), ("0", Some(0)), ("0777", Some(0o777)), ("1000", None)] {
+    fn umask_is_octal_and_leaves_the_owner_all_rights() {
+        for (written, mask) in [("022", Some(0o022)), ("0", Some(0)), ("0077", Some(0o077)), ("0100", None)] {
             assert_eq!(umask(&value(written)).ok(), mask, "{written}");
         }
-        for written in ["", "8", "0o22", "+22", "-1", "00022", "22 2"] {
+        for written in ["", "8", "0o22", "+22", "-1", "00022", "22 2", "777", "1000"] {
             assert!(umask(&value(written)).is_err(), "{written}");
         }
         assert!(umask(&Value::new(None, 22)).is_err(), "a number is decimal in TOML");

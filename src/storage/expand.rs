@@ -8,8 +8,18 @@ use super::home::{Home, for_each_name, stat_name};
 use super::path::{Printable, VirtualPath};
 use super::rights::Action;
 
-/// How many names one request may make the server look at. Each takes some 50 bytes until the listing is sent.
-const MAX_NAMES: usize = 1_000_000;
+/// What one request may cost, in names that are read from a directory: a fraction of a second, and some 50 MB until the
+/// listing is sent.
+const BUDGET: usize = 1_000_000;
+
+/// What a step into a directory costs. Opening one takes as long as reading that many names.
+const STEP: usize = 8;
+
+/// How many bytes of a step's path cost as much as a name: long paths take longer, and memory.
+const PATH_BYTES: usize = 16;
+
+/// How many comparisons of a byte with a pattern's byte cost as much as a name.
+const COMPARISONS: usize = 128;
 
 /// Names in one directory, and how a listing shows them.
 #[derive(Debug)]
@@ -44,38 +54,56 @@ impl Group {
     }
 }
 
-/// What is left of [`MAX_NAMES`].
+/// What is left of [`BUDGET`].
 pub(super) struct Budget(usize);
 
 impl Budget {
     pub fn new() -> Self {
-        Self(MAX_NAMES)
+        Self(BUDGET)
     }
 
-    /// The sorted names in `directory` that `keep` wants.
+    /// The sorted names in `directory` that `keep` wants, which compares each byte of them up to `effort` times.
     pub fn names(
         &mut self,
         home: &Home,
         directory: &VirtualPath,
+        effort: usize,
         keep: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<CString>, Fault> {
         let mut names = Vec::new();
+        let mut spent = Ok(());
         let mut each = |name: &CStr| {
-            if self.0 > 0 && keep(name.to_bytes()) {
+            spent = self.spend(1 + name.count_bytes() * effort / COMPARISONS);
+            if spent.is_ok() && keep(name.to_bytes()) {
                 names.push(name.to_owned());
             }
-            self.0 = self.0.saturating_sub(1);
-            self.0 > 0
+            spent.is_ok()
         };
         home.open_dir(directory)
             .and_then(|handle| for_each_name(handle, &mut each))
             .map_err(|error| Fault::from_io(Action::List, directory, &error))?;
-        if self.0 == 0 {
-            let sentence = format!("This listing would look at {MAX_NAMES} names or more; list a smaller directory.");
-            return Err(Fault::new(FaultKind::Local, sentence));
-        }
+        spent?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    fn step(&mut self, from: &Found, path: VirtualPath, name: &[u8]) -> Result<Found, Fault> {
+        let prefix = [&from.prefix, name, b"/"].concat();
+        self.spend(STEP + (path.as_bytes().len() + prefix.len()) / PATH_BYTES)?;
+        Ok(Found { path, prefix })
+    }
+
+    fn spend(&mut self, cost: usize) -> Result<(), Fault> {
+        match self.0.checked_sub(cost) {
+            Some(left) => {
+                self.0 = left;
+                Ok(())
+            }
+            None => {
+                let sentence = "This listing would look at too many names; list less of it at a time.";
+                Err(Fault::new(FaultKind::TooMuch, sentence))
+            }
+        }
     }
 }
 
@@ -84,12 +112,6 @@ struct Found {
     path: VirtualPath,
     /// How the client would write it, up to and with the last '/'.
     prefix: Vec<u8>,
-}
-
-impl Found {
-    fn step(&self, path: VirtualPath, name: &[u8]) -> Found {
-        Found { path, prefix: [&self.prefix, name, b"/"].concat() }
-    }
 }
 
 /// The names that `pattern` matches from `cwd` on, wildcards in any component, with the prefix that the client wrote.
@@ -128,11 +150,12 @@ fn enter_matches(home: &Home, from: &Found, component: &[u8], budget: &mut Budge
     match component {
         // "file/.." is nothing, although its text would lead somewhere.
         b"." | b".." if home.open_dir(&from.path).is_err() => Ok(Vec::new()),
-        b"." => Ok(vec![from.step(from.path.clone(), component)]),
-        b".." => Ok(vec![from.step(from.path.parent(), component)]),
+        b"." => Ok(vec![budget.step(from, from.path.clone(), component)?]),
+        b".." => Ok(vec![budget.step(from, from.path.parent(), component)?]),
         _ => {
             let names = matching_names(home, &from.path, component, budget)?;
-            Ok(names.iter().map(|name| from.step(from.path.child(name.to_bytes()), name.to_bytes())).collect())
+            let step = |name: &CString| budget.step(from, from.path.child(name.to_bytes()), name.to_bytes());
+            names.iter().map(step).collect()
         }
     }
 }
@@ -146,8 +169,8 @@ fn matching_names(
 ) -> Result<Vec<CString>, Fault> {
     let pattern = Pattern::new(component);
     let Some(literal) = pattern.literal() else {
-        return match budget.names(home, directory, |name| pattern.matches(name)) {
-            Err(fault) if fault.kind != FaultKind::Local => Ok(Vec::new()),
+        return match budget.names(home, directory, component.len(), |name| pattern.matches(name)) {
+            Err(fault) if fault.kind != FaultKind::TooMuch => Ok(Vec::new()),
             names => names,
         };
     };

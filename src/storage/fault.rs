@@ -33,6 +33,8 @@ pub enum FaultKind {
     BadRequest,
     /// A replacement broke before; only an upload from the start may follow.
     Stale,
+    /// The request would cost more than one request may.
+    TooMuch,
     /// Anything else that the operating system reports.
     Local,
 }

@@ -1,14 +1,13 @@
 //! Digests of files, for HASH, XSHA256 and XMD5.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, Read};
 
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-/// How much is read between two looks at the cancellation: about a millisecond's work.
-const PIECE: u64 = 1024 * 1024;
+/// How much is read at a time.
+const BUFFER: usize = 256 * 1024;
 
 /// A hash function that clients may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,93 +37,108 @@ impl Algorithm {
     }
 }
 
-/// The lowercase hexadecimal digest of the bytes from `start` up to, and without, `end`, or the file's end without one.
-///
-/// `None` when `cancelled` was set meanwhile. A file that ends before `end` is an error (`UnexpectedEof`).
-pub fn hash(
+/// The digest of a file, computed in steps so that whoever asks for one can stop between them.
+#[derive(Debug)]
+pub struct Hasher {
     file: File,
-    start: u64,
-    end: Option<u64>,
-    algorithm: Algorithm,
-    cancelled: &AtomicBool,
-) -> io::Result<Option<String>> {
-    match algorithm {
-        Algorithm::Sha256 => digest::<Sha256>(file, start, end, cancelled),
-        Algorithm::Md5 => digest::<Md5>(file, start, end, cancelled),
+    left: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Sha256(Sha256),
+    Md5(Md5),
+}
+
+impl Hasher {
+    /// A digest of the `size` bytes of `file` from where it stands.
+    pub fn new(file: File, size: u64, algorithm: Algorithm) -> Self {
+        let state = match algorithm {
+            Algorithm::Sha256 => State::Sha256(Sha256::new()),
+            Algorithm::Md5 => State::Md5(Md5::new()),
+        };
+        Self { file, left: size, state }
+    }
+
+    /// Reads up to `limit` bytes more; true when these were the last. A file that ends before its size is an error
+    /// (`UnexpectedEof`).
+    pub fn step(&mut self, limit: u64) -> io::Result<bool> {
+        let end = self.left.saturating_sub(limit);
+        let mut buffer = vec![0; BUFFER];
+        while self.left > end {
+            let wanted = BUFFER.min(usize::try_from(self.left - end).unwrap_or(BUFFER));
+            let bytes = &mut buffer[..wanted];
+            self.file.read_exact(bytes)?;
+            match &mut self.state {
+                State::Sha256(state) => state.update(bytes),
+                State::Md5(state) => state.update(bytes),
+            }
+            self.left -= wanted as u64;
+        }
+        Ok(self.left == 0)
+    }
+
+    /// The digest of what was read, in lowercase hexadecimal.
+    pub fn finish(self) -> String {
+        match self.state {
+            State::Sha256(state) => hexadecimal(&state.finalize()),
+            State::Md5(state) => hexadecimal(&state.finalize()),
+        }
     }
 }
 
-fn digest<D: Digest>(
-    mut file: File,
-    start: u64,
-    end: Option<u64>,
-    cancelled: &AtomicBool,
-) -> io::Result<Option<String>> {
-    file.seek(SeekFrom::Start(start))?;
-    let mut left = end.map(|end| end.saturating_sub(start));
-    let mut piece = Vec::new();
-    let mut digest = D::new();
-    loop {
-        if cancelled.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        piece.clear();
-        let wanted = left.map_or(PIECE, |left| left.min(PIECE));
-        let read = (&file).take(wanted).read_to_end(&mut piece)? as u64;
-        digest.update(&piece);
-        left = left.map(|left| left - read);
-        match left {
-            Some(0) => break,
-            Some(_) if read < wanted => return Err(io::ErrorKind::UnexpectedEof.into()),
-            None if read < wanted => break,
-            _ => {}
-        }
-    }
-    Ok(Some(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Seek, Write};
 
     use super::*;
 
-    fn file(contents: &[u8]) -> File {
+    fn hasher(contents: &[u8], size: u64, algorithm: Algorithm) -> Hasher {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(contents).unwrap();
-        file
+        file.rewind().unwrap();
+        Hasher::new(file, size, algorithm)
     }
 
-    fn sha256(contents: &[u8], start: u64, end: Option<u64>) -> io::Result<Option<String>> {
-        hash(file(contents), start, end, Algorithm::Sha256, &AtomicBool::new(false))
+    fn digest(contents: &[u8], algorithm: Algorithm, step: u64) -> String {
+        let mut hasher = hasher(contents, contents.len() as u64, algorithm);
+        while !hasher.step(step).unwrap() {}
+        hasher.finish()
     }
 
     #[test]
     fn digests_are_the_published_ones() {
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256(b"abc", 0, None).unwrap().unwrap(), abc);
-        assert_eq!(sha256(b"xxabcyy", 2, Some(5)).unwrap().unwrap(), abc);
-        let md5 = hash(file(b"abc"), 0, None, Algorithm::Md5, &AtomicBool::new(false));
-        assert_eq!(md5.unwrap().unwrap(), "900150983cd24fb0d6963f7d28e17f72");
+        for step in [1, 2, 3, 4] {
+            assert_eq!(
+                digest(b"abc", Algorithm::Sha256, step),
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+            );
+            assert_eq!(digest(b"abc", Algorithm::Md5, step), "900150983cd24fb0d6963f7d28e17f72");
+        }
+        assert_eq!(digest(b"", Algorithm::Md5, 1), "d41d8cd98f00b204e9800998ecf8427e");
     }
 
     #[test]
-    fn files_longer_than_a_piece_are_hashed_whole() {
-        let contents = vec![7; PIECE as usize + 1];
-        let whole = sha256(&contents, 0, None).unwrap();
-        assert_eq!(sha256(&contents, 0, Some(PIECE + 1)).unwrap(), whole);
-        assert_ne!(sha256(&contents, 0, Some(PIECE)).unwrap(), whole);
+    fn a_step_reads_no_more_than_its_limit() {
+        let mut hasher = hasher(&vec![7; 3 * BUFFER], 3 * BUFFER as u64, Algorithm::Sha256);
+        assert!(!hasher.step(BUFFER as u64 + 1).unwrap());
+        assert_eq!(hasher.file.stream_position().unwrap(), BUFFER as u64 + 1);
+        assert!(hasher.step(u64::MAX).unwrap());
+        assert_eq!(hasher.finish(), digest(&vec![7; 3 * BUFFER], Algorithm::Sha256, u64::MAX));
     }
 
     #[test]
-    fn a_file_that_ends_too_early_has_no_digest() {
-        assert_eq!(sha256(b"abc", 0, Some(4)).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[test]
-    fn a_cancelled_hash_ends() {
-        let cancelled = AtomicBool::new(true);
-        assert_eq!(hash(file(b"abc"), 0, None, Algorithm::Sha256, &cancelled).unwrap(), None);
+    fn only_the_size_asked_for_is_read_and_a_file_that_ends_before_is_an_error() {
+        let mut longer = hasher(b"abcyy", 3, Algorithm::Sha256);
+        assert!(longer.step(100).unwrap());
+        assert_eq!(longer.finish(), digest(b"abc", Algorithm::Sha256, 3));
+        let error = hasher(b"abc", 4, Algorithm::Sha256).step(100).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -9,34 +9,26 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, statat, unlinkat};
 
 use super::broken::BrokenReplacements;
+use super::facts::FileId;
 use super::path::{RESERVED_PREFIX, VirtualPath};
 
 /// One account's home directory, opened once and shared by its sessions.
 #[derive(Debug)]
 pub struct Home {
     dir: Dir,
-    path: PathBuf,
     broken: Arc<BrokenReplacements>,
 }
 
 impl Home {
-    /// Opens the directory at `path`. All homes of a server share one `broken`, since two accounts may share a file.
-    pub fn open(path: &Path, broken: Arc<BrokenReplacements>) -> io::Result<Home> {
-        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-        Ok(Home { dir, path: path.to_owned(), broken })
-    }
-
-    /// Where the home is on the server.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The home `dir`. All homes of a server share one `broken`, since two accounts may share a file.
+    pub fn new(dir: Dir, broken: Arc<BrokenReplacements>) -> Home {
+        Home { dir, broken }
     }
 
     pub(super) fn dir(&self) -> &Dir {
@@ -69,6 +61,11 @@ impl Home {
         Ok(self.seat(path)?.stat()?)
     }
 
+    /// What `path` leads to, or a link that leads nowhere or out of the home. The error is that of following it.
+    pub(super) fn stat_or_link(&self, path: &VirtualPath) -> io::Result<Stat> {
+        self.stat(path).or_else(|error| self.stat_link(path).map_err(|_| error))
+    }
+
     /// The seat of `path` itself: a symbolic link at its end is not followed.
     pub(super) fn seat(&self, path: &VirtualPath) -> io::Result<Seat> {
         let name = if path.is_root() { b"." } else { path.name() };
@@ -99,6 +96,14 @@ impl Seat {
     /// What the name stands for, a symbolic link for itself.
     pub fn stat(&self) -> rustix::io::Result<Stat> {
         stat_name(&self.directory, &self.name)
+    }
+
+    /// Unlinks the name if it still stands for `file`.
+    pub fn unlink(&self, file: &File) -> io::Result<()> {
+        if FileId::from(&self.stat()?) == FileId::of(file)? {
+            unlinkat(&self.directory, &self.name, AtFlags::empty())?;
+        }
+        Ok(())
     }
 
     /// Opens the name, but no symbolic link and nothing that could make the server wait.

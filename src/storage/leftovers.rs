@@ -4,32 +4,45 @@ use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, unlinkat};
 
+use super::broken::BrokenReplacements;
+use super::facts::FileId;
 use super::home::{open_name, readable, stat_name};
 use super::path::RESERVED_PREFIX;
 
+/// What the temporary file is called that is to replace `old`; `salt` makes it a name of its own.
+pub(super) fn temporary_name(old: FileId, salt: &str) -> Vec<u8> {
+    [RESERVED_PREFIX, format!("{:x}-{salt}", old.inode).as_bytes()].concat()
+}
+
+/// The inode that the temporary file `name` was to replace.
+fn replaced_inode(name: &CStr) -> Option<u64> {
+    let rest = name.to_bytes().strip_prefix(RESERVED_PREFIX)?;
+    let (inode, _salt) = str::from_utf8(rest).ok()?.split_once('-')?;
+    u64::from_str_radix(inode, 16).ok()
+}
+
 /// Removes the temporary files of uploads that ended with their server, anywhere below `root`, and returns how many.
+/// What they were to replace is remembered in `broken`.
 ///
 /// It follows no symbolic link and leaves alone what is locked: the uploads of a server that runs. Directories that
 /// cannot be read are passed over. It looks at every directory, so on a large tree it takes its time.
-pub fn clear_leftovers(root: &Path) -> io::Result<usize> {
-    let root = Dir::open_ambient_dir(root, ambient_authority())?;
+pub fn clear_leftovers(root: &Dir, broken: &BrokenReplacements) -> usize {
     let mut removed = 0;
     // Paths and not handles: a wide tree would need too many of those.
     let mut pending = vec![PathBuf::from(".")];
     while let Some(path) = pending.pop() {
         if let Ok(directory) = root.open_dir(&path) {
             let found = survey(&directory).unwrap_or_default();
-            removed += found.leftovers.iter().filter(|name| remove(&directory, name)).count();
+            removed += found.leftovers.iter().filter(|name| remove(&directory, name, broken)).count();
             pending.extend(found.directories.iter().map(|name| path.join(OsStr::from_bytes(name.to_bytes()))));
         }
     }
-    Ok(removed)
+    removed
 }
 
 #[derive(Default)]
@@ -63,15 +76,19 @@ fn is_directory(directory: impl AsFd, name: &CStr, file_type: FileType) -> bool 
 }
 
 /// Removes `name` unless a running upload holds its lock.
-fn remove(directory: &Dir, name: &CStr) -> bool {
-    let is_file = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode).is_file();
-    if !stat_name(directory, name).is_ok_and(is_file) {
-        return false;
-    }
+fn remove(directory: &Dir, name: &CStr, broken: &BrokenReplacements) -> bool {
+    let device = match stat_name(directory, name) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_file() => stat.st_dev,
+        _ => return false,
+    };
     // Kept open, and so locked, until the name is gone.
     open_name(directory, name, OFlags::WRONLY, Mode::empty()).is_ok_and(|file| {
         flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .and_then(|()| unlinkat(directory, name, AtFlags::empty()))
+            .and_then(|()| {
+                // It would have been renamed over the old file, so both are on one device.
+                replaced_inode(name).into_iter().for_each(|inode| broken.remember(FileId { device, inode }));
+                unlinkat(directory, name, AtFlags::empty())
+            })
             .is_ok()
     })
 }
@@ -80,6 +97,9 @@ fn remove(directory: &Dir, name: &CStr) -> bool {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use cap_std::ambient_authority;
 
     use super::*;
 
@@ -103,7 +123,8 @@ mod tests {
         let lock = fs::File::open(&running).unwrap();
         flock(&lock, FlockOperation::LockExclusive).unwrap();
 
-        assert_eq!(clear_leftovers(&root).unwrap(), 2);
+        let root_dir = Dir::open_ambient_dir(&root, ambient_authority()).unwrap();
+        assert_eq!(clear_leftovers(&root_dir, &BrokenReplacements::default()), 2);
         assert!(gone.iter().all(|path| !path.exists()));
         assert!(running.exists() && foreign.exists() && root.join("kept").exists());
     }

@@ -37,8 +37,8 @@ pub struct ListRequest {
     pub reverse: bool,
     /// `-d`: a directory itself in place of its entries.
     pub directory_itself: bool,
-    /// Neither options nor patterns: a directory's entries, all of them.
-    pub exact: bool,
+    /// The argument is a directory, and all of its entries are meant: neither options nor patterns.
+    pub directory: bool,
     /// A path or a pattern, blanks included. Empty for the working directory.
     pub argument: Vec<u8>,
 }
@@ -67,8 +67,8 @@ impl ListRequest {
     }
 
     /// The argument of MLSD: a directory and nothing else.
-    pub fn exact(argument: &[u8]) -> Self {
-        Self { exact: true, argument: argument.to_vec(), ..Self::default() }
+    pub fn directory(argument: &[u8]) -> Self {
+        Self { directory: true, argument: argument.to_vec(), ..Self::default() }
     }
 
     fn set(&mut self, letter: u8) {
@@ -84,7 +84,7 @@ impl ListRequest {
     }
 
     fn shows(&self, name: &[u8]) -> bool {
-        self.exact || self.all || self.almost_all || !name.starts_with(b".")
+        self.directory || self.all || self.almost_all || !name.starts_with(b".")
     }
 }
 
@@ -134,7 +134,7 @@ impl Storage {
         self.permit(Action::List, cwd)?;
         let mut groups = self.literal(cwd, request, style).or_else(|fault| {
             let absent = matches!(fault.kind, FaultKind::NotFound | FaultKind::NotADirectory);
-            let globs = absent && !request.exact && is_pattern(&request.argument);
+            let globs = absent && !request.directory && is_pattern(&request.argument);
             if globs { expand(&self.home, cwd, &request.argument) } else { Err(fault) }
         })?;
         for group in &mut groups {
@@ -151,13 +151,10 @@ impl Storage {
     fn literal(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Vec<Group>, Fault> {
         let path = cwd.resolve(&request.argument)?;
         let fault = |error| Fault::from_io(Action::List, &path, &error);
-        let stat = match self.home.stat(&path) {
-            // A link that leads nowhere or out of the home is still a name to be listed.
-            Err(error) if !request.exact => self.home.stat_link(&path).map_err(|_| fault(error))?,
-            stat => stat.map_err(fault)?,
-        };
+        let stat = if request.directory { self.home.stat(&path) } else { self.home.stat_or_link(&path) };
+        let stat = stat.map_err(fault)?;
         let is_directory = Facts::from(&stat).kind == Kind::Directory;
-        if request.exact && !is_directory {
+        if request.directory && !is_directory {
             return Err(Fault::new(FaultKind::NotADirectory, format!("{path} is not a directory.")));
         }
         if !is_directory || request.directory_itself {
@@ -165,7 +162,7 @@ impl Storage {
             return Ok(vec![Group::single(&path, shown.to_vec())]);
         }
         let prefix = if style == Style::Names { prefix(&request.argument) } else { Vec::new() };
-        let names = Budget::new().names(&self.home, &path, |name| request.shows(name))?;
+        let names = Budget::new().names(&self.home, &path, 0, |name| request.shows(name))?;
         let with_itself = match style {
             // cdir and pdir, as ProFTPD and Pure-FTPd send them (RFC 3659, section 7.5.1).
             Style::Machine(_) => true,

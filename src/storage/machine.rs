@@ -121,6 +121,13 @@ fn type_word(facts: &Facts, place: Place) -> &'static [u8] {
 }
 
 /// YYYYMMDDHHMMSS in UTC (RFC 3659, section 2.3).
+/// When the file was modified, as MDTM and the modify fact say it (RFC 3659, 2.3).
+pub fn modification_time(facts: &Facts) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_time(&mut out, facts);
+    out
+}
+
 fn push_time(out: &mut Vec<u8>, facts: &Facts) {
     let time = facts.modified_utc();
     push_number(out, u64::try_from(time.year()).unwrap_or(0), 4, b'0');

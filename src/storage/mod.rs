@@ -31,13 +31,13 @@ use rustix::fs::{AtFlags, OFlags, Timespec, Timestamps, UTIME_OMIT, fstat, fstat
 use rustix::io::Errno;
 
 pub use broken::BrokenReplacements;
-pub use facts::{Facts, Kind};
+pub use facts::{Facts, FileId, Kind};
 pub use fault::{Fault, FaultKind};
-pub use hash::{Algorithm, hash};
+pub use hash::{Algorithm, Hasher};
 pub use home::Home;
 pub use leftovers::clear_leftovers;
 pub use listing::{ListRequest, Listing, Style};
-pub use machine::{FactSet, machine_line};
+pub use machine::{FactSet, machine_line, modification_time};
 pub use path::VirtualPath;
 pub use rights::{Action, Rights};
 pub use upload::{Start, Upload};
@@ -64,24 +64,22 @@ impl Storage {
         Self { home, rights }
     }
 
-    /// The home.
-    pub fn home(&self) -> &Home {
-        &self.home
-    }
-
     /// What the session may do here.
     pub fn rights(&self) -> Rights {
         self.rights
     }
 
-    /// Whether the session may do `action` at `path`, as far as its own rights go.
+    /// Whether the session may do `action` at `path`, as far as its own rights and the name go.
     pub fn permit(&self, action: Action, path: &VirtualPath) -> Result<(), Fault> {
         let sentence = if !self.rights.allow(action) {
             format!("This account may only read; it cannot {} {path}.", fault::words(action))
         } else if path.is_root() && matches!(action, Action::Delete | Action::Rename | Action::Rmdir) {
             format!("You cannot {} your home directory itself.", fault::words(action))
         } else {
-            return Ok(());
+            return match action {
+                Action::Create | Action::Mkdir => path.check_new_name(),
+                _ => Ok(()),
+            };
         };
         Err(Fault::new(FaultKind::Permission, sentence))
     }
@@ -90,6 +88,14 @@ impl Storage {
     pub fn stat(&self, path: &VirtualPath) -> Result<Facts, Fault> {
         self.permit(Action::List, path)?;
         let stat = self.home.stat(path).map_err(|error| Fault::from_io(Action::List, path, &error))?;
+        Ok(Facts::from(&stat))
+    }
+
+    /// As [`stat`](Self::stat), but a symbolic link that leads nowhere or out of the home is told for itself, as in a
+    /// listing.
+    pub fn stat_or_link(&self, path: &VirtualPath) -> Result<Facts, Fault> {
+        self.permit(Action::List, path)?;
+        let stat = self.home.stat_or_link(path).map_err(|error| Fault::from_io(Action::List, path, &error))?;
         Ok(Facts::from(&stat))
     }
 
@@ -104,7 +110,7 @@ impl Storage {
     /// Gives `from` the name `to`. A file or a symbolic link may take the place of another one.
     pub fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
         self.permit(Action::Rename, from)?;
-        self.permit(Action::Rename, to)?;
+        self.permit(Action::Create, to)?;
         let into_itself =
             || Fault::new(FaultKind::BadRequest, format!("{from} cannot be moved into a directory below itself."));
         if to.is_below(from) {

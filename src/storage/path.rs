@@ -82,6 +82,15 @@ impl VirtualPath {
         rest.is_some_and(|rest| !rest.is_empty() && (ancestor.is_root() || rest[0] == b'/'))
     }
 
+    /// Whether something new may have this path's name. What has it already can be read, renamed and deleted.
+    pub(super) fn check_new_name(&self) -> Result<(), Fault> {
+        match self.name().iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            // A listing shows '?' in their place, so that no client could name the file again.
+            true => Err(Fault::new(FaultKind::NameNotAllowed, "A new name cannot contain a line end (CR or LF).")),
+            false => Ok(()),
+        }
+    }
+
     /// The path of `name`, a single component that came from the file system, in this directory.
     pub(super) fn child(&self, name: &[u8]) -> VirtualPath {
         let mut path = self.clone();

@@ -10,15 +10,17 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fsync, renameat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
+use rustix::fs::{fchmod, fchown, flock, fstat, fsync, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::Storage;
-use super::broken::{BrokenReplacements, OldFile};
-use super::facts::{Facts, Kind};
+use super::broken::BrokenReplacements;
+use super::facts::{Facts, FileId, Kind};
 use super::fault::{Fault, FaultKind};
 use super::home::{Seat, open_name, readable};
-use super::path::{RESERVED_PREFIX, VirtualPath};
+use super::leftovers::temporary_name;
+use super::path::VirtualPath;
 use super::rights::Action;
 
 /// How often an upload starts over when its name changes hands just then, and how many unique names STOU tries.
@@ -50,6 +52,9 @@ pub struct Upload {
     position: u64,
     fsync: bool,
     replacing: Option<Replacing>,
+    /// Whether `write_all` was called, if only with no bytes. Where the data connection never came about it was not, and
+    /// the client may go on as if it had not tried.
+    attempted: bool,
     finished: bool,
 }
 
@@ -57,17 +62,56 @@ pub struct Upload {
 #[derive(Debug)]
 struct Replacing {
     temporary: CString,
-    old: OldFile,
+    old: FileId,
     broken: Arc<BrokenReplacements>,
     /// Its lock keeps other uploads away from the old file.
     old_file: File,
+    /// How much of the old file's head is still to be copied.
+    head_left: u64,
 }
 
 impl Upload {
-    /// Adds `bytes`. When this fails the upload is over and should be dropped.
+    /// Copies up to `limit` bytes of the old file's head, with which a resumed replacement begins. True when the upload
+    /// is ready for [`write_all`](Self::write_all), as all others are at once.
+    pub fn prepare(&mut self, limit: u64) -> Result<bool, Fault> {
+        self.copy_head(limit).map_err(|error| self.fault(&error))?;
+        Ok(self.is_ready())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.replacing.as_ref().is_none_or(|replacing| replacing.head_left == 0)
+    }
+
+    /// std uses copy_file_range for it, which shares blocks where that is possible.
+    fn copy_head(&mut self, limit: u64) -> io::Result<()> {
+        if let Some(Replacing { old_file, head_left: left @ 1.., .. }) = &mut self.replacing {
+            let piece = limit.min(*left);
+            if io::copy(&mut (&*old_file).take(piece), &mut self.file)? < piece {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            *left -= piece;
+        }
+        Ok(())
+    }
+
+    /// Adds `bytes`, once the upload is [prepared](Self::prepare). When this fails the upload is over and should be
+    /// dropped.
     pub fn write_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.file.write_all(bytes).map_err(|error| self.fault(&error))?;
-        self.position += bytes.len() as u64;
+        debug_assert!(self.is_ready(), "the head comes before the tail");
+        self.attempted = true;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return Err(self.fault(&io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    // Each part counts: on a full disk what fitted stays for a resume.
+                    self.position += count as u64;
+                    rest = &rest[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.fault(&error)),
+            }
+        }
         Ok(())
     }
 
@@ -87,6 +131,7 @@ impl Upload {
     }
 
     fn commit(&mut self) -> io::Result<()> {
+        debug_assert!(self.is_ready(), "a file without its head is not whole");
         if self.fsync {
             self.file.sync_all()?;
         }
@@ -111,17 +156,15 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let Seat { directory, name } = &self.seat;
-        let nothing_arrived = self.written() == 0;
         if let Some(replacing) = &self.replacing {
-            if !nothing_arrived {
+            if self.attempted {
                 replacing.broken.remember(replacing.old);
             }
             // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
-            let _ = unlinkat(directory, &replacing.temporary, AtFlags::empty());
-        } else if self.action == Action::Create && nothing_arrived && !self.finished {
+            let _ = unlinkat(&self.seat.directory, &replacing.temporary, AtFlags::empty());
+        } else if self.action == Action::Create && self.written() == 0 && !self.finished {
             // A data connection that never came about leaves no empty file behind.
-            let _ = unlinkat(directory, name, AtFlags::empty());
+            let _ = self.seat.unlink(&self.file);
         }
     }
 }
@@ -158,7 +201,7 @@ impl Plan {
 impl Storage {
     /// Opens `path` for an upload that begins at `start`. With `fsync` the file is on the disk once it is finished.
     pub fn begin_upload(&self, path: &VirtualPath, start: Start, fsync: bool) -> Result<Upload, Fault> {
-        let request = Request { storage: self, path, fsync };
+        let request = Request { storage: self, path: path.clone(), fsync };
         for _ in 0..ATTEMPTS {
             let seat = request.seat()?;
             let begun = match seat.stat() {
@@ -181,23 +224,22 @@ impl Storage {
         fsync: bool,
     ) -> Result<(VirtualPath, Upload), Fault> {
         let stem = if stem.is_empty() { b"upload" } else { stem };
-        let mut path = directory.resolve(stem)?;
+        let mut request = Request { storage: self, path: directory.resolve(stem)?, fsync };
         for _ in 0..ATTEMPTS {
-            let request = Request { storage: self, path: &path, fsync };
-            let seat = self.home.seat(&path).map_err(|error| request.fault(Action::Create, error))?;
+            let seat = self.home.seat(&request.path).map_err(|error| request.fault(Action::Create, error))?;
             if let Some(upload) = request.begin_new(seat, Start::Beginning)? {
-                return Ok((path, upload));
+                return Ok((request.path, upload));
             }
-            path = directory.resolve(&[stem, b".", &random_hex()?.as_bytes()[..8]].concat())?;
+            request.path = directory.resolve(&[stem, b".", &random_hex()?.as_bytes()[..8]].concat())?;
         }
-        Err(Request { storage: self, path: &path, fsync }.busy())
+        Err(request.busy())
     }
 }
 
 /// An upload that has yet to begin. Its steps return `None` when the name came to stand for something else meanwhile.
 struct Request<'a> {
     storage: &'a Storage,
-    path: &'a VirtualPath,
+    path: VirtualPath,
     fsync: bool,
 }
 
@@ -205,8 +247,8 @@ impl Request<'_> {
     /// Where the upload goes: a symbolic link stands for what it leads to.
     fn seat(&self) -> Result<Seat, Fault> {
         let home = &self.storage.home;
-        home.seat_of_target(self.path).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound && home.stat_link(self.path).is_ok() {
+        home.seat_of_target(&self.path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound && home.stat_link(&self.path).is_ok() {
                 let sentence = format!("{} is a symbolic link that leads nowhere.", self.path);
                 Fault::new(FaultKind::NotFound, sentence)
             } else {
@@ -216,13 +258,20 @@ impl Request<'_> {
     }
 
     fn begin_new(&self, seat: Seat, start: Start) -> Result<Option<Upload>, Fault> {
-        self.storage.permit(Action::Create, self.path)?;
+        self.storage.permit(Action::Create, &self.path)?;
         if let Start::Offset(offset @ 1..) = start {
             return Err(self.past_the_end(offset, 0));
         }
         match seat.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, NEW_FILE) {
             Ok(file) => {
-                self.lock(&file)?;
+                self.lock(&file).inspect_err(|fault| {
+                    // Locked already, it has become another upload's file meanwhile. Else locks do not work here.
+                    if fault.kind != FaultKind::Busy {
+                        let _ = seat.unlink(&file);
+                    }
+                })?;
+                let id = FileId::of(&file).map_err(|error| self.fault(Action::Create, error))?;
+                self.storage.home.broken().forget(id);
                 Ok(Some(self.upload(file, seat, Action::Create, 0)))
             }
             Err(Errno::EXIST) => Ok(None),
@@ -237,7 +286,7 @@ impl Request<'_> {
             Kind::Link | Kind::Other => return Err(self.fault(Action::Overwrite, Errno::NXIO)),
         }
         let plan = Plan::new(start, facts.size).map_err(|offset| self.past_the_end(offset, facts.size))?;
-        self.storage.permit(plan.action(), self.path)?;
+        self.storage.permit(plan.action(), &self.path)?;
         let Some((file, old)) = self.open_locked(&seat, facts, plan)? else {
             return Ok(None);
         };
@@ -252,7 +301,7 @@ impl Request<'_> {
     }
 
     /// The existing file, locked, if it still is what was seen.
-    fn open_locked(&self, seat: &Seat, seen: &Facts, plan: Plan) -> Result<Option<(File, OldFile)>, Fault> {
+    fn open_locked(&self, seat: &Seat, seen: &Facts, plan: Plan) -> Result<Option<(File, FileId)>, Fault> {
         // A file that one may not write is not replaced either, although the directory would permit it.
         let access = match plan {
             Plan::Replace { head: 1.. } => OFlags::RDWR,
@@ -273,7 +322,7 @@ impl Request<'_> {
         };
         let state = |facts: Facts| (facts.device, facts.inode, facts.size);
         let same = state(Facts::from(&opened)) == state(*seen) && state(Facts::from(&named)) == state(*seen);
-        Ok(same.then(|| (file, OldFile::from(&opened))))
+        Ok(same.then(|| (file, FileId::from(&opened))))
     }
 
     fn append(&self, mut file: File, seat: Seat) -> Result<Upload, Fault> {
@@ -281,32 +330,37 @@ impl Request<'_> {
         Ok(self.upload(file, seat, Action::Append, end))
     }
 
-    fn replace(&self, old_file: File, old: OldFile, facts: &Facts, head: u64, seat: Seat) -> Result<Upload, Fault> {
-        let (file, temporary) = self.temporary(&seat.directory)?;
+    fn replace(&self, old_file: File, old: FileId, facts: &Facts, head: u64, seat: Seat) -> Result<Upload, Fault> {
+        let (file, temporary) = self.temporary(&seat.directory, old)?;
         let broken = Arc::clone(self.storage.home.broken());
         let mut upload = self.upload(file, seat, Action::Overwrite, head);
-        let replacing = upload.replacing.insert(Replacing { temporary, old, broken, old_file });
+        upload.replacing = Some(Replacing { temporary, old, broken, old_file, head_left: head });
+        // Only root may give files away; others still keep the group where it is one of theirs.
+        let (owner, group) = (Uid::from_raw(facts.uid), Gid::from_raw(facts.gid));
+        let _ = fchown(&upload.file, Some(owner), Some(group)).or_else(|_| fchown(&upload.file, None, Some(group)));
         // New contents do not inherit the power of setuid.
         let mode = Mode::from_raw_mode(facts.mode & 0o777);
-        copy_head(&replacing.old_file, &mut upload.file, head)
-            .and_then(|()| Ok(fchmod(&upload.file, mode)?))
-            .map_err(|error| self.fault(Action::Overwrite, error))?;
+        fchmod(&upload.file, mode).map_err(|error| self.fault(Action::Overwrite, error))?;
         Ok(upload)
     }
 
-    /// A new file in `directory`, locked, that only its owner can read.
-    fn temporary(&self, directory: &OwnedFd) -> Result<(File, CString), Fault> {
+    /// A new file in `directory` to replace `old`, locked, that only its owner can read.
+    fn temporary(&self, directory: &OwnedFd, old: FileId) -> Result<(File, CString), Fault> {
         for _ in 0..ATTEMPTS {
-            let name = [RESERVED_PREFIX, random_hex()?.as_bytes()].concat();
+            let name = temporary_name(old, &random_hex()?);
             let name = CString::new(name).map_err(|error| self.fault(Action::Overwrite, error))?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
             let file = match open_name(directory, &name, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(file) => file,
                 Err(Errno::EXIST) => continue,
+                Err(Errno::ACCESS | Errno::PERM) => return Err(self.nothing_beside()),
                 Err(error) => return Err(self.fault(Action::Overwrite, error)),
             };
             match flock(&file, FlockOperation::NonBlockingLockExclusive).and_then(|()| fstat(&file)) {
-                Ok(stat) if stat.st_nlink > 0 => return Ok((file, name)),
+                Ok(stat) if stat.st_nlink > 0 => {
+                    self.storage.home.broken().forget(FileId::from(&stat));
+                    return Ok((file, name));
+                }
                 // A server that starts on the same root took it for a leftover before it was locked.
                 Ok(_) | Err(Errno::WOULDBLOCK) => {}
                 Err(error) => {
@@ -320,7 +374,18 @@ impl Request<'_> {
 
     fn upload(&self, file: File, seat: Seat, action: Action, start: u64) -> Upload {
         let path = self.path.clone();
-        Upload { file, path, seat, action, start, position: start, fsync: self.fsync, replacing: None, finished: false }
+        Upload {
+            file,
+            path,
+            seat,
+            action,
+            start,
+            position: start,
+            fsync: self.fsync,
+            replacing: None,
+            attempted: false,
+            finished: false,
+        }
     }
 
     fn lock(&self, file: &File) -> Result<(), Fault> {
@@ -332,12 +397,20 @@ impl Request<'_> {
     }
 
     fn fault(&self, action: Action, error: impl Into<io::Error>) -> Fault {
-        Fault::from_io(action, self.path, &error.into())
+        Fault::from_io(action, &self.path, &error.into())
     }
 
     fn busy(&self) -> Fault {
         let sentence = format!("Another upload to {} is running; try again when it is done.", self.path);
         Fault::new(FaultKind::Busy, sentence)
+    }
+
+    fn nothing_beside(&self) -> Fault {
+        let sentence = format!(
+            "To replace {} the server needs a new file beside it, and may not create files in that directory.",
+            self.path
+        );
+        Fault::new(FaultKind::Permission, sentence)
     }
 
     fn stale(&self) -> Fault {
@@ -354,14 +427,54 @@ impl Request<'_> {
     }
 }
 
-/// Copies the first `head` bytes of `old`. std uses copy_file_range for it, which shares blocks where that is possible.
-fn copy_head(old: &File, new: &mut File, head: u64) -> io::Result<()> {
-    let copied = io::copy(&mut old.take(head), new)?;
-    if copied < head { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
-}
-
 fn random_hex() -> Result<String, Fault> {
     let number = getrandom::u64()
         .map_err(|error| Fault::new(FaultKind::Local, format!("The server has no random numbers: {error}.")))?;
     Ok(format!("{number:016x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use cap_std::ambient_authority;
+    use cap_std::fs::Dir;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::{Home, Rights};
+
+    fn storage() -> (TempDir, Storage) {
+        let base = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(base.path(), ambient_authority()).unwrap();
+        (base, Storage::new(Arc::new(Home::new(dir, Arc::default())), Rights::ReadWrite))
+    }
+
+    fn path(name: &str) -> VirtualPath {
+        VirtualPath::root().resolve(name.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn bytes_before_a_failure_count() {
+        let (_base, storage) = storage();
+        let mut upload = storage.begin_upload(&path("new"), Start::Beginning, false).unwrap();
+        // As on a disk that becomes full: a pipe that nobody reads takes some bytes and no more.
+        let (_reader, writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        upload.file = OwnedFd::from(writer).into();
+        upload.write_all(&[7; 1 << 20]).unwrap_err();
+        assert!((1..1 << 20).contains(&upload.written()), "{}", upload.written());
+    }
+
+    #[test]
+    fn a_replacement_that_finds_no_room_at_all_is_remembered() {
+        let (base, storage) = storage();
+        fs::write(base.path().join("old"), "old contents").unwrap();
+        let mut upload = storage.begin_upload(&path("old"), Start::Beginning, false).unwrap();
+        upload.file = File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(upload.write_all(b"new").unwrap_err().kind, FaultKind::NoSpace);
+        drop(upload);
+        let fault = storage.begin_upload(&path("old"), Start::Offset(4), false).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Stale);
+    }
 }

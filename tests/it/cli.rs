@@ -66,6 +66,25 @@ fn a_bad_configuration_is_refused_with_all_its_faults_and_78() {
 }
 
 #[test]
+fn check_and_serve_report_the_same_about_places_and_accounts() {
+    let dir = directory();
+    let file = "[storage]\nroot = \"file\"\n[accounts]\nfile = \"missing.toml\"\n[log]\nsessions = \"missing/log\"\n";
+    fs::write(dir.path().join("c.toml"), file).unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let checked = run(&dir, &["check", "--config", "c.toml"]);
+    let served = run(&dir, &["--config", "c.toml", "--port", "0"]);
+    assert_eq!([checked.status.code(), served.status.code()], [Some(78); 2]);
+    assert_eq!(stderr(&checked), stderr(&served));
+    for place in ["c.toml:2: storage.root", "c.toml:6: log.sessions", "missing.toml: there is no such file"] {
+        assert!(stderr(&checked).contains(place), "{place} is not named in:\n{}", stderr(&checked));
+    }
+    // Faulty accounts do not leave a new root behind.
+    let served = run(&dir, &["--config", "c.toml", "--port", "0", "--root", "new"]);
+    assert_eq!(served.status.code(), Some(78));
+    assert!(!dir.path().join("new").exists());
+}
+
+#[test]
 fn text_that_is_no_toml_is_refused_with_its_line() {
     let dir = directory();
     fs::write(dir.path().join("bad.toml"), "[server]\nlisten = [\n").unwrap();
@@ -198,13 +217,20 @@ fn accounts_are_added_changed_listed_and_removed() {
     let mut process = Process::spawn(
         Command::new(LONGSHORE).args(["--config", "c.toml", "--listen", "127.0.0.1:0"]).current_dir(dir.path()),
     );
-    let mut ftp = Ftp::connect(process.listening(1)[0]);
+    let address = process.listening(1)[0];
+    let mut ftp = Ftp::connect(address);
     ftp.expect(331, "USER alice");
     ftp.expect(530, "PASS first");
     ftp.expect(331, "USER bob");
     ftp.expect(530, "PASS bobs");
     ftp.login("alice", "second");
     assert!(ftp.list("NLST").is_empty());
+    // A server that runs takes note of edits.
+    assert!(user(&["passwd", "alice", "--password-stdin"], "third\r\n").status.success());
+    let mut ftp = Ftp::connect(address);
+    ftp.expect(331, "USER alice");
+    ftp.expect(530, "PASS second");
+    ftp.login("alice", "third");
 }
 
 #[test]
@@ -216,8 +242,10 @@ fn every_shipped_configuration_is_sound() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     assert!(!configurations.is_empty());
+    let dir = directory();
     for path in configurations {
-        let output = Command::new(LONGSHORE).arg("check").arg("--config").arg(&path).output().unwrap();
+        // The root is one of this machine: the file may name one that only its own home has.
+        let output = run(&dir, &["check", "--config", path.to_str().unwrap(), "--root", "."]);
         assert!(output.status.success(), "{}: {}", path.display(), stderr(&output));
     }
 }

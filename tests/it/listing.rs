@@ -174,6 +174,10 @@ fn mlst_and_mlsd_give_facts() {
     let root = ftp.expect(250, "MLST").middle().remove(0).to_lowercase();
     assert!(root.contains("type=dir;") || root.contains("type=cdir;"), "{root}");
     ftp.expect(550, "MLST nothing");
+    symlink("nowhere", server.path("dangling")).unwrap();
+    assert!(ftp.expect(250, "MLST dangling").middle().remove(0).contains("=OS.unix=slink;"));
+    ftp.expect(550, "SIZE dangling");
+    ftp.expect(550, "CWD dangling");
     let code = ftp.refused_code("MLSD a b.txt");
     assert!(matches!(code, 501 | 550), "{code}");
     ftp.refused(550, "MLSD nothing");

@@ -80,6 +80,21 @@ fn an_account_is_confined_to_its_home() {
 }
 
 #[test]
+fn a_client_cannot_make_a_home_lead_out_of_the_root() {
+    let server = Server::builder().file("alice/mine.txt", "mine").account_at("alice", "right", "alice").start();
+    std::fs::create_dir(server.beside("secret")).unwrap();
+    std::os::unix::fs::symlink(server.beside("secret"), server.path("evil")).unwrap();
+    let mut guest = Ftp::anonymous(&server);
+    for (from, to) in [("alice", "alice.old"), ("evil", "alice")] {
+        guest.expect(350, format!("RNFR {from}"));
+        guest.expect(250, format!("RNTO {to}"));
+    }
+    let mut ftp = Ftp::connect(server.address());
+    ftp.expect(331, "USER alice");
+    ftp.expect(530, "PASS right");
+}
+
+#[test]
 fn a_login_that_keeps_failing_ends_the_session() {
     let server = Server::builder().account("alice", "right").start();
     let mut ftp = Ftp::connect(server.address());
@@ -559,6 +574,18 @@ fn abor_ends_a_hash() {
         ftp.send("HASH endless");
         aborted(&mut ftp, way);
     }
+}
+
+#[test]
+fn a_short_hash_does_not_wait_for_the_end_of_long_ones() {
+    let server = Server::builder().file("x", "x").start();
+    server.write_sparse("endless", 1 << 40);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut long: Vec<Ftp> = (0..=cores).map(|_| Ftp::anonymous(&server)).collect();
+    long.iter_mut().for_each(|ftp| ftp.send("HASH endless"));
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.expect(213, "HASH x");
+    long.iter_mut().for_each(|ftp| aborted(ftp, Abort::Plain));
 }
 
 #[test]

@@ -168,6 +168,10 @@ fn hashes_are_those_of_the_file() {
     let text = ftp.expect(213, "HASH a b.bin").text().to_lowercase();
     assert!(text.starts_with("213 md5 ") && text.contains(&md5), "{text}");
     let mut codes = Vec::new();
+    // Longer than one step of a digest, and all zeros.
+    server.write_sparse("sparse", (64 << 20) + 1);
+    let text = ftp.expect(250, "XMD5 sparse").text().to_lowercase();
+    assert!(text.contains("279f6c15a48c009464bece2b1bb75a70"), "{text}");
     for line in ["HASH nothing", "XMD5 nothing", "HASH /"] {
         codes.push(ftp.command(line).code);
     }

@@ -237,6 +237,53 @@ fn temporary_files_of_a_killed_server_are_cleared_at_start() {
     assert_eq!(server.names("dir"), ["y"]);
     assert_eq!(server.read("x"), b"old");
     assert_eq!(server.read("dir/y"), b"old");
+    // The next server, too, gives no old head a new tail.
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.refused(554, "APPE x");
+    ftp.put("STOR x", b"NEW");
+    ftp.put("APPE x", b"ER");
+    assert_eq!(server.read("x"), b"NEWER");
+}
+
+#[test]
+fn an_abandoned_empty_upload_takes_nobody_elses_file_away() {
+    let server = Server::start();
+    let mut first = Ftp::anonymous(&server);
+    let data = first.open("STOR x");
+    let mut second = Ftp::anonymous(&server);
+    second.expect(250, "DELE x");
+    second.put("STOR x", b"precious");
+    first.send("ABOR");
+    first.read(426);
+    first.read(226);
+    drop(data);
+    assert_eq!(server.read("x"), b"precious");
+}
+
+#[test]
+fn a_large_head_is_kept_when_an_upload_goes_on_inside_of_a_file() {
+    let server = Server::builder().file("x", noise(12_000_000, 3)).start();
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.expect(350, "REST 11000000");
+    ftp.put("STOR x", b"tail");
+    let whole = server.read("x");
+    assert_eq!(whole.len(), 11_000_004);
+    assert!(whole[..11_000_000] == noise(12_000_000, 3)[..11_000_000] && whole.ends_with(b"tail"));
+}
+
+#[test]
+fn no_line_end_gets_into_a_name() {
+    let server = Server::builder().file("x", "x").start();
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.refused(553, "STOR a\rb");
+    ftp.refused(553, "STOU a\rb");
+    ftp.expect(553, "MKD a\rb");
+    ftp.expect(350, "RNFR x");
+    ftp.expect(553, "RNTO a\rb");
+    assert_eq!(server.names(""), ["x"]);
+    server.write("a\rb", "odd");
+    assert_eq!(ftp.get("RETR a\rb"), b"odd");
+    ftp.expect(250, "DELE a\rb");
 }
 
 #[test]

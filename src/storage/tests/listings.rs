@@ -101,6 +101,19 @@ fn patterns_work_in_every_component() {
 }
 
 #[test]
+fn no_pattern_keeps_the_server_busy() {
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.real("p/a")).unwrap();
+    fs::create_dir(fixture.real("p/b")).unwrap();
+    let refused =
+        |pattern: String| kind(list_from(&fixture, "", &ListRequest::parse(pattern.as_bytes()), Style::Names));
+    // Each "*/../" doubles the work, and each "./" takes all of it again.
+    assert_eq!(refused(format!("p/{}{}zz*", "*/../".repeat(18), "./".repeat(1400))), FaultKind::TooMuch);
+    assert_eq!(refused(format!("p/{}zz", "*/../".repeat(18))), FaultKind::TooMuch);
+    assert_eq!(refused(format!("p/{}zz*", "./".repeat(1400))), FaultKind::NotFound);
+}
+
+#[test]
 fn no_match_names_the_pattern() {
     let fault = list_from(&with_files(), "", &ListRequest::parse(b"*.doc"), Style::Names).unwrap_err();
     assert_eq!(fault.kind, FaultKind::NotFound);
@@ -156,7 +169,7 @@ fn machine_listings_tell_where_links_lead() {
     symlink("../a.txt", fixture.real("sub/up")).unwrap();
     let style = Style::Machine(FactSet::parse(b"type;size"));
     let mlsd =
-        |argument: &str| lines(&list_from(&fixture, "", &ListRequest::exact(argument.as_bytes()), style).unwrap());
+        |argument: &str| lines(&list_from(&fixture, "", &ListRequest::directory(argument.as_bytes()), style).unwrap());
     assert_eq!(
         mlsd(""),
         [
@@ -181,7 +194,7 @@ fn machine_listings_tell_where_links_lead() {
 fn machine_listings_are_of_directories_and_know_no_patterns() {
     let fixture = with_files();
     let style = Style::Machine(FactSet::default());
-    let mlsd = |argument: &str| kind(list_from(&fixture, "", &ListRequest::exact(argument.as_bytes()), style));
+    let mlsd = |argument: &str| kind(list_from(&fixture, "", &ListRequest::directory(argument.as_bytes()), style));
     assert_eq!(mlsd("a.txt"), FaultKind::NotADirectory);
     assert_eq!(mlsd("s*"), FaultKind::NotFound);
     assert_eq!(mlsd("-a"), FaultKind::NotFound);

@@ -6,9 +6,11 @@ mod operations;
 mod uploads;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use tempfile::TempDir;
 
 use super::*;
@@ -24,8 +26,8 @@ impl Fixture {
         let base = tempfile::tempdir().unwrap();
         fs::create_dir(base.path().join("home")).unwrap();
         fs::write(base.path().join("secret"), "secret").unwrap();
-        let home = Home::open(&base.path().join("home"), Arc::new(BrokenReplacements::new())).unwrap();
-        Self { base, storage: Storage::new(Arc::new(home), Rights::ReadWrite) }
+        let storage = open(&base.path().join("home"), Arc::default());
+        Self { base, storage }
     }
 
     fn read_only(&self) -> Storage {
@@ -56,6 +58,12 @@ impl Fixture {
         names.sort();
         names
     }
+}
+
+/// A storage on the directory `home`.
+fn open(home: &Path, broken: Arc<BrokenReplacements>) -> Storage {
+    let dir = Dir::open_ambient_dir(home, ambient_authority()).unwrap();
+    Storage::new(Arc::new(Home::new(dir, broken)), Rights::ReadWrite)
 }
 
 fn path(text: &str) -> VirtualPath {

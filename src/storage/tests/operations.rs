@@ -14,6 +14,40 @@ fn stat_follows_links_inside_the_home() {
 }
 
 #[test]
+fn links_that_lead_nowhere_or_out_are_told_for_themselves() {
+    let fixture = Fixture::new();
+    fixture.write("file", "1234");
+    for (name, target) in [("good", "file"), ("dangling", "nowhere"), ("out", "../secret")] {
+        symlink(target, fixture.real(name)).unwrap();
+    }
+    let kinds = ["good", "dangling", "out"].map(|name| fixture.storage.stat_or_link(&path(name)).unwrap().kind);
+    assert_eq!(kinds, [Kind::File, Kind::Link, Kind::Link]);
+    assert_eq!(kind(fixture.storage.stat_or_link(&path("none"))), FaultKind::NotFound);
+    assert_eq!(kind(fixture.storage.stat_or_link(&path("out/x"))), FaultKind::Permission);
+}
+
+#[test]
+fn no_new_name_has_a_line_end_but_old_ones_can_be_used() {
+    let fixture = Fixture::new();
+    let storage = &fixture.storage;
+    fixture.write("file", "");
+    for name in ["a\rb", "a\nb"] {
+        let odd = path(name);
+        let begin = |path: &VirtualPath| storage.begin_upload(path, Start::Beginning, false);
+        assert_eq!(kind(begin(&odd)), FaultKind::NameNotAllowed);
+        assert_eq!(kind(storage.begin_unique_upload(&path(""), odd.name(), false)), FaultKind::NameNotAllowed);
+        assert_eq!(kind(storage.permit(Action::Mkdir, &odd)), FaultKind::NameNotAllowed);
+        assert_eq!(kind(storage.rename(&path("file"), &odd)), FaultKind::NameNotAllowed);
+        fixture.write(name, "x");
+        storage.open_download(&odd).unwrap();
+        begin(&odd).unwrap();
+        storage.permit(Action::Delete, &odd).unwrap();
+        storage.rename(&odd, &path("plain")).unwrap();
+    }
+    assert_eq!(fixture.names(""), ["file", "plain"]);
+}
+
+#[test]
 fn directories_can_be_entered_and_files_cannot() {
     let fixture = Fixture::new();
     fs::create_dir(fixture.real("sub")).unwrap();

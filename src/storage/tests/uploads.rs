@@ -1,16 +1,26 @@
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::time::Duration;
 
 use super::*;
 
 fn put(storage: &Storage, path: &VirtualPath, start: Start, contents: &str) -> Result<(), Fault> {
     let mut upload = storage.begin_upload(path, start, true)?;
+    while !upload.prepare(3)? {}
     upload.write_all(contents.as_bytes())?;
     upload.finish()
 }
 
 fn break_upload(storage: &Storage, path: &VirtualPath, start: Start, contents: &str) {
     storage.begin_upload(path, start, false).unwrap().write_all(contents.as_bytes()).unwrap();
+}
+
+/// As a data connection that never came about.
+fn give_up_upload(storage: &Storage, path: &VirtualPath) {
+    drop(storage.begin_upload(path, Start::Beginning, false).unwrap());
+}
+
+fn home_dir(fixture: &Fixture) -> Dir {
+    Dir::open_ambient_dir(fixture.real(""), ambient_authority()).unwrap()
 }
 
 #[test]
@@ -62,14 +72,33 @@ fn no_old_head_gets_a_new_tail() {
 }
 
 #[test]
-fn an_upload_that_got_nothing_leaves_no_trace() {
+fn an_upload_that_was_given_up_leaves_no_trace() {
     let fixture = Fixture::new();
-    break_upload(&fixture.storage, &path("new"), Start::Beginning, "");
+    give_up_upload(&fixture.storage, &path("new"));
     let old = fixture.write("old", "head");
-    break_upload(&fixture.storage, &old, Start::Beginning, "");
+    give_up_upload(&fixture.storage, &old);
     assert_eq!(fixture.names(""), ["old"]);
     put(&fixture.storage, &old, Start::Offset(4), " tail").unwrap();
     assert_eq!(fixture.read("old"), "head tail");
+}
+
+#[test]
+fn a_replacement_that_broke_before_its_first_byte_is_broken_too() {
+    let fixture = Fixture::new();
+    let old = fixture.write("old", "old contents");
+    break_upload(&fixture.storage, &old, Start::Beginning, "");
+    assert_eq!(kind(put(&fixture.storage, &old, Start::Offset(4), "x")), FaultKind::Stale);
+}
+
+#[test]
+fn an_empty_upload_that_breaks_takes_nobody_elses_file_away() {
+    let fixture = Fixture::new();
+    let file = path("file");
+    let upload = fixture.storage.begin_upload(&file, Start::Beginning, false).unwrap();
+    fixture.storage.rename(&file, &path("renamed")).unwrap();
+    put(&fixture.storage, &file, Start::Beginning, "precious").unwrap();
+    drop(upload);
+    assert_eq!(fixture.read("file"), "precious");
 }
 
 #[test]
@@ -84,19 +113,102 @@ fn a_second_home_on_the_same_files_knows_of_the_broken_replacement() {
     let fixture = Fixture::new();
     let file = fixture.write("file", "old");
     break_upload(&fixture.storage, &file, Start::Beginning, "n");
-    let home = Home::open(fixture.storage.home().path(), Arc::clone(fixture.storage.home.broken())).unwrap();
-    let other = Storage::new(Arc::new(home), Rights::ReadWrite);
+    let other = open(&fixture.real(""), Arc::clone(fixture.storage.home.broken()));
     assert_eq!(kind(put(&other, &file, Start::End, "x")), FaultKind::Stale);
 }
 
 #[test]
-fn a_file_that_changed_since_takes_more_again() {
+fn another_time_does_not_make_a_file_another_one() {
     let fixture = Fixture::new();
     let file = fixture.write("file", "old");
     break_upload(&fixture.storage, &file, Start::Beginning, "n");
     fixture.storage.set_modified(&file, SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
-    put(&fixture.storage, &file, Start::End, "er").unwrap();
-    assert_eq!(fixture.read("file"), "older");
+    assert_eq!(kind(put(&fixture.storage, &file, Start::End, "er")), FaultKind::Stale);
+}
+
+#[test]
+fn a_new_file_has_no_history_whatever_its_number() {
+    let fixture = Fixture::new();
+    // File systems give numbers away again, some at once and some never; more tries make one more probable.
+    for _ in 0..20 {
+        let file = fixture.write("old", "old");
+        break_upload(&fixture.storage, &file, Start::Beginning, "n");
+        fs::remove_file(fixture.real("old")).unwrap();
+        break_upload(&fixture.storage, &path("new"), Start::Beginning, "he");
+        put(&fixture.storage, &path("new"), Start::Offset(2), "ad").unwrap();
+        put(&fixture.storage, &path("new"), Start::Beginning, "again").unwrap();
+        put(&fixture.storage, &path("new"), Start::End, " and again").unwrap();
+        fs::remove_file(fixture.real("new")).unwrap();
+    }
+}
+
+#[test]
+fn the_next_server_knows_what_a_killed_one_was_replacing() {
+    let fixture = Fixture::new();
+    let file = fixture.write("file", "old contents");
+    let mut upload = fixture.storage.begin_upload(&file, Start::Beginning, false).unwrap();
+    upload.write_all(b"new").unwrap();
+    // What is left when nobody tidies up: the temporary file, without its lock.
+    let left = fixture.names("").into_iter().find(|name| name.starts_with('.')).unwrap();
+    drop(upload);
+    fs::write(fixture.real(&left), "new").unwrap();
+
+    let broken = Arc::new(BrokenReplacements::default());
+    assert_eq!(clear_leftovers(&home_dir(&fixture), &broken), 1);
+    let next = open(&fixture.real(""), broken);
+    assert_eq!(kind(put(&next, &file, Start::Offset(3), "x")), FaultKind::Stale);
+    put(&next, &file, Start::Beginning, "new").unwrap();
+    put(&next, &file, Start::End, "er").unwrap();
+    assert_eq!(fixture.read("file"), "newer");
+}
+
+#[test]
+fn a_head_is_copied_in_pieces_before_the_tail() {
+    let fixture = Fixture::new();
+    let file = fixture.write("file", "0123456789");
+    let mut upload = fixture.storage.begin_upload(&file, Start::Offset(8), false).unwrap();
+    let copied = || {
+        let names = fixture.names("");
+        fixture.read(&names[0]).len()
+    };
+    assert_eq!(copied(), 0);
+    assert!(!upload.prepare(5).unwrap());
+    assert_eq!(copied(), 5);
+    assert!(upload.prepare(5).unwrap());
+    upload.write_all(b"x").unwrap();
+    upload.finish().unwrap();
+    assert_eq!(fixture.read("file"), "01234567x");
+}
+
+#[test]
+fn a_replacement_has_the_owner_and_the_group_of_the_old_file() {
+    let fixture = Fixture::new();
+    let file = fixture.write("file", "old");
+    let own = fs::metadata(fixture.real("file")).unwrap();
+    // Everybody may give a file to another group of theirs, and only root to anybody.
+    let (uid, gid) = match rustix::process::geteuid().is_root() {
+        true => (1234, 1234),
+        false => (own.uid(), rustix::process::getgroups().unwrap().last().map_or(own.gid(), |group| group.as_raw())),
+    };
+    chown(fixture.real("file"), Some(uid), Some(gid)).unwrap();
+    put(&fixture.storage, &file, Start::Beginning, "new").unwrap();
+    let new = fs::metadata(fixture.real("file")).unwrap();
+    assert_eq!((new.uid(), new.gid()), (uid, gid));
+}
+
+#[test]
+fn a_directory_that_takes_no_new_file_is_the_reason() {
+    // Root may create files anywhere.
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let file = fixture.write("file", "old");
+    fs::set_permissions(fixture.real(""), fs::Permissions::from_mode(0o555)).unwrap();
+    let fault = put(&fixture.storage, &file, Start::Beginning, "new").unwrap_err();
+    fs::set_permissions(fixture.real(""), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(fault.kind, FaultKind::Permission);
+    assert!(fault.sentence.contains("may not create files in that directory"), "{fault}");
 }
 
 #[test]
@@ -105,6 +217,7 @@ fn an_offset_inside_a_file_replaces_its_tail_only_when_complete() {
     let file = fixture.write("file", "0123456789");
     let mut upload = fixture.storage.begin_upload(&file, Start::Offset(4), true).unwrap();
     assert_eq!(upload.position(), 4);
+    assert!(upload.prepare(4).unwrap());
     upload.write_all(b"abc").unwrap();
     assert_eq!(fixture.read("file"), "0123456789");
     upload.finish().unwrap();
@@ -165,7 +278,7 @@ fn leftovers_are_cleared_but_not_what_is_being_uploaded() {
     let fixture = Fixture::new();
     let file = fixture.write("file", "old");
     let mut upload = fixture.storage.begin_upload(&file, Start::Beginning, false).unwrap();
-    assert_eq!(clear_leftovers(fixture.storage.home().path()).unwrap(), 0);
+    assert_eq!(clear_leftovers(&home_dir(&fixture), fixture.storage.home.broken()), 0);
     upload.write_all(b"new").unwrap();
     upload.finish().unwrap();
     assert_eq!(fixture.read("file"), "new");

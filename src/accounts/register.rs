@@ -1,0 +1,155 @@
+//! The users of the accounts file, as the file is now.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::file::{self, Root, User};
+use super::{Account, PasswordHash, Refusal};
+use crate::settings::Faults;
+
+/// All users of one version of the file.
+#[derive(Debug)]
+pub(super) struct Users {
+    by_name: HashMap<String, (Arc<Account>, PasswordHash)>,
+    /// What the password of an unknown user is verified against, so that time does not tell which users there are.
+    decoy: PasswordHash,
+}
+
+impl Users {
+    pub fn new(users: Vec<User>) -> anyhow::Result<Self> {
+        let costliest = users.iter().map(|user| &user.password).max_by_key(|password| password.cost());
+        let decoy = PasswordHash::decoy(costliest)?;
+        let entry = |user: User| {
+            let account = Account { name: user.name.clone(), home: user.home, rights: user.rights, anonymous: false };
+            (user.name, (Arc::new(account), user.password))
+        };
+        Ok(Self { by_name: users.into_iter().map(entry).collect(), decoy })
+    }
+
+    fn read(file: Option<&Path>, root: &Root) -> Result<Self, Faults> {
+        let users = file.map_or(Ok(Vec::new()), |file| file::read(file, root))?;
+        Self::new(users).map_err(|err| Faults::one("accounts", err.to_string()))
+    }
+
+    pub fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The account of `name`, if `password` is its password. Takes as long as [`PasswordHash::verify`] in any case.
+    pub fn check(&self, name: &str, password: &[u8]) -> Result<Arc<Account>, Refusal> {
+        match self.by_name.get(name) {
+            Some((account, hash)) if hash.verify(password) => Ok(account.clone()),
+            Some(_) => Err(Refusal::WrongPassword),
+            None => {
+                self.decoy.verify(password);
+                Err(Refusal::UnknownUser)
+            }
+        }
+    }
+}
+
+/// The accounts file, and its users as they were read last.
+#[derive(Debug)]
+pub(super) struct Register {
+    file: Option<PathBuf>,
+    root: Root,
+    last: Mutex<Reading>,
+}
+
+#[derive(Debug, Clone)]
+struct Reading {
+    version: Option<Version>,
+    users: Arc<Users>,
+}
+
+impl Register {
+    /// Reads the accounts file, if there is one.
+    pub fn load(file: Option<PathBuf>, root: Root) -> Result<Self, Faults> {
+        let version = Version::of(file.as_deref());
+        let users = Arc::new(Users::read(file.as_deref(), &root)?);
+        Ok(Self { file, root, last: Mutex::new(Reading { version, users }) })
+    }
+
+    /// The users as they were read last.
+    pub fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.last().users)
+    }
+
+    /// The users as the file has them now. A file with faults leaves them as they were; the faults are logged once.
+    pub fn fresh_users(&self) -> Arc<Users> {
+        // Looked at before the file is read: an edit in between shows the next time.
+        let version = Version::of(self.file.as_deref());
+        let last = self.last().clone();
+        if version == last.version {
+            return last.users;
+        }
+        // Nobody waits for the disk meanwhile; two logins at the same time both read.
+        let users = match Users::read(self.file.as_deref(), &self.root) {
+            Ok(users) => {
+                tracing::info!("the accounts file has changed and was read again");
+                Arc::new(users)
+            }
+            Err(faults) => {
+                for fault in faults.iter() {
+                    tracing::error!("{}: {}", fault.origin, fault.text);
+                }
+                tracing::error!("the accounts stay as they were before the accounts file was changed");
+                last.users
+            }
+        };
+        *self.last() = Reading { version, users: Arc::clone(&users) };
+        users
+    }
+
+    fn last(&self) -> MutexGuard<'_, Reading> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What tells two versions of a file apart. The time is that of the last change (ctime): unlike that of the last write,
+/// no program can set it back, and new permissions, which may cure a fault, move it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(file: Option<&Path>) -> Option<Self> {
+        let found = fs::metadata(file?).ok()?;
+        Some(Self { inode: found.ino(), size: found.size(), changed: (found.ctime(), found.ctime_nsec()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn edits_take_effect_at_the_next_login_and_faulty_ones_do_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("accounts.toml");
+        let hash = PasswordHash::create(b"mooring").unwrap().to_text();
+        let write = |name: &str| fs::write(&path, format!("[[user]]\nname = \"{name}\"\npassword = \"{hash}\"\n"));
+        write("ann").unwrap();
+        let register = Register::load(Some(path.clone()), Root::of(&Settings::default()).unwrap()).unwrap();
+        assert!(Arc::ptr_eq(&register.fresh_users(), &register.users()), "an unchanged file is not read again");
+
+        write("robert").unwrap();
+        assert_eq!(register.fresh_users().check("ann", b"mooring"), Err(Refusal::UnknownUser));
+        assert!(register.fresh_users().check("robert", b"mooring").is_ok());
+        assert!(register.users().knows("robert"));
+
+        fs::write(&path, "[[user]").unwrap();
+        assert!(register.fresh_users().knows("robert"));
+        fs::remove_file(&path).unwrap();
+        assert!(register.fresh_users().knows("robert"));
+        write("eve").unwrap();
+        assert!(register.fresh_users().knows("eve"));
+    }
+}
