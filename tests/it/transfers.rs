@@ -320,7 +320,7 @@ fn replies_that_nobody_reads_do_not_hold_up_a_download() {
     server.write("large", &bytes);
     let mut ftp = Ftp::anonymous(&server);
     let data = ftp.open("RETR large");
-    fill(&ftp.stream(), b"NOOP\r\n");
+    fill(&ftp.stream(), b"STAT\r\n");
     assert!(ftp.drain(data) == bytes);
     let transfer = server.event("transfer");
     assert_eq!(transfer["outcome"], "complete", "{transfer}");
