@@ -196,6 +196,11 @@ fn the_docker_block_fits_the_image() {
 fn the_check_finds_the_shipped_settings_good() {
     let output = run(&block("cargo run --release -- check"), Path::new(env!("CARGO_MANIFEST_DIR")));
     assert!(output.contains("config/longshore.toml looks good"), "{output}");
+    // The README shows some of its lines.
+    let mut lines = output.lines();
+    for shown in blocks("text")[2].lines().filter(|line| *line != "...") {
+        assert!(lines.any(|line| line == shown), "{shown:?} is not there, or not in this order:\n{output}");
+    }
 }
 
 #[test]
