@@ -429,6 +429,13 @@ impl Process {
         status
     }
 
+    /// How many sockets it has.
+    pub fn sockets(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let targets = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// What it wrote to standard output so far.
     pub fn stdout(&self) -> String {
         text(&self.stdout)

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::fixture::{DEADLINE, Server, poll};
 
@@ -418,7 +418,11 @@ impl Drop for Flood {
 
 /// Sends on a connection whose replies nobody reads, until the server takes no more.
 pub fn fill(stream: &TcpStream, line: &[u8]) {
-    const QUIET: Duration = Duration::from_millis(200);
+    // TCP itself pauses for a part of this when a buffer is full.
+    const QUIET: Duration = Duration::from_secs(1);
+    let socket = SockRef::from(stream);
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    socket.set_send_buffer_size(64 << 10).unwrap();
     stream.set_nonblocking(true).unwrap();
     let (lines, mut sent, mut taken) = (line.repeat(1000), 0, Instant::now());
     let full = poll(|| {

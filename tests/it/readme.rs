@@ -1,42 +1,340 @@
-//! The README's quick start, run as written.
+//! The README: its commands are run as written, and its tables are those of the program.
 
-use std::net::TcpListener;
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
-/// The first two `sh` blocks: how to run it, and how to test it.
-fn commands() -> Vec<String> {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = std::fs::read_to_string(readme).unwrap();
-    text.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap().trim().to_owned()).collect()
+/// How every `sh` block begins, and what is done with it here.
+const BLOCKS: [(&str, &str); 5] = [
+    ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
+    ("cargo test", "this very command"),
+    ("docker build", "the_docker_block_fits_the_image"),
+    ("cargo run --release -- check", "the_check_finds_the_shipped_settings_good"),
+    ("mkdir -p ftp/ann", "the_accounts_block_makes_an_account_that_can_log_in"),
+];
+
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The blocks of a language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let text = file("README.md");
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(found) = line.strip_prefix("```") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            if found == language {
+                blocks.push(block.join("\n"));
+            }
+        }
+    }
+    blocks
+}
+
+/// The one `sh` block that begins like this.
+fn block(begin: &str) -> String {
+    let mut found = blocks("sh").into_iter().filter(|block| block.starts_with(begin));
+    let block = found.next().unwrap_or_else(|| panic!("the README has no block that begins with {begin:?}"));
+    assert_eq!(found.next(), None, "two blocks begin with {begin:?}");
+    block
+}
+
+fn directory() -> TempDir {
+    tempfile::Builder::new().prefix("longshore-readme-").tempdir().unwrap()
+}
+
+/// Runs lines as somebody would who has put the program into the PATH.
+fn run(script: &str, dir: &Path) -> String {
+    let program = Path::new(LONGSHORE).parent().unwrap().to_str().unwrap();
+    let path = format!("{program}:{}", std::env::var("PATH").unwrap());
+    let script = script.replace("cargo run --release --", "longshore");
+    let mut command = Command::new("sh");
+    command.args(["-euc", &script]).env("PATH", path).current_dir(dir).stdin(Stdio::null());
+    text(&command.output().unwrap())
+}
+
+#[track_caller]
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn help() -> String {
+    let output = Command::new(LONGSHORE).arg("--help").output().unwrap();
+    text(&output)
+}
+
+/// The rows of the table with this head, cell by cell.
+fn table(head: &str) -> Vec<Vec<String>> {
+    let readme = file("README.md");
+    let mut lines = readme.lines().skip_while(|line| *line != head);
+    assert!(lines.next().is_some() && lines.next().is_some(), "there is no table {head}");
+    lines
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            // A `|` in a cell is written `\|`.
+            let line = line.replace("\\|", "\u{0}");
+            line.trim_matches('|').split('|').map(|cell| cell.trim().replace('\u{0}', "|")).collect()
+        })
+        .collect()
 }
 
 #[test]
 fn the_readme_opens_with_how_to_run_and_how_to_test_it() {
-    let commands = commands();
+    let commands = blocks("sh");
     assert_eq!(commands[0], "cargo run --release -- --port 2121");
     assert_eq!(commands[1], "cargo test");
 }
 
-/// The same words behind `cargo run --release --`, but for the port: tests run beside each other.
+#[test]
+fn every_block_of_commands_has_a_test() {
+    for block in blocks("sh") {
+        let known = BLOCKS.iter().filter(|(begin, _)| block.lines().next().unwrap().starts_with(begin)).count();
+        assert!(known > 0, "nothing shows that this works:\n{block}");
+    }
+    for (begin, _) in BLOCKS {
+        block(begin);
+    }
+}
+
+/// The same words behind `cargo run --release --`, but for the port: tests run beside each other. What it prints is what
+/// the README shows.
 #[test]
 fn the_quick_start_serves_at_once() {
-    let command = commands().remove(0);
-    let (_, arguments) = command.split_once("-- ").unwrap();
-    let arguments = arguments.replace("2121", "0");
-    let dir = tempfile::Builder::new().prefix("longshore-readme-").tempdir().unwrap();
+    let arguments = block("cargo run --release -- --port").replace("cargo run --release -- ", "").replace("2121", "0");
+    let dir = directory();
     let mut process = Process::spawn(Command::new(LONGSHORE).args(arguments.split(' ')).current_dir(dir.path()));
     let families = 1 + usize::from(TcpListener::bind("[::]:0").is_ok());
-    for address in process.listening(families) {
+    let addresses = process.listening(families);
+    for address in &addresses {
         if address.is_ipv6() && no_ipv6() {
             continue;
         }
         let host = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
-        let mut ftp = Ftp::connect((host.parse::<std::net::IpAddr>().unwrap(), address.port()).into());
+        let mut ftp = Ftp::connect((host.parse::<IpAddr>().unwrap(), address.port()).into());
         ftp.login("anonymous", "x");
         assert_eq!(ftp.list("NLST").len(), 1);
     }
+    if families < 2 {
+        return;
+    }
+    let mut printed = process.stdout().replace("(dynamic port)", "(user port)");
+    for address in addresses {
+        printed = printed.replace(&address.port().to_string(), "2121");
+    }
+    let root = dir.path().canonicalize().unwrap();
+    let printed = printed.replace(root.to_str().unwrap(), "/home/ann/longshore");
+    let shown = &blocks("text")[0];
+    assert!(printed.starts_with(&format!("{shown}\n")), "the README shows\n{shown}\nand it prints\n{printed}");
+}
+
+/// Docker is not run here; the names and the numbers must be those of the image.
+#[test]
+fn the_docker_block_fits_the_image() {
+    let block = block("docker build");
+    let syntax = Command::new("sh").args(["-n", "-c", &block]).status().unwrap();
+    assert!(syntax.success());
+    let lines: Vec<Vec<&str>> = block.lines().map(|line| line.split(' ').collect()).collect();
+    let behind = |line: usize, flag: &str| -> Vec<&str> {
+        let pairs = lines[line].windows(2).filter(|pair| pair[0] == flag);
+        pairs.map(|pair| pair[1]).collect()
+    };
+    assert_eq!(lines[0][..2], ["docker", "build"]);
+    assert_eq!(lines[0].last(), Some(&"."), "the Dockerfile is in the top directory");
+    assert_eq!(lines[1][..2], ["docker", "run"]);
+    assert_eq!(lines[1].last(), behind(0, "-t").first(), "the image that runs is the one that was built");
+    assert_eq!(lines.last().unwrap()[..], ["docker", "stop", behind(1, "--name")[0]]);
+
+    let dockerfile = file("Dockerfile");
+    let instruction = |name: &str| {
+        let prefix = format!("{name} ");
+        dockerfile.lines().filter_map(|line| line.strip_prefix(&prefix)).next_back().unwrap().to_owned()
+    };
+    let published: Vec<(&str, &str)> = behind(1, "-p").iter().map(|pair| pair.split_once(':').unwrap()).collect();
+    let [(control, inside), (passive, passive_inside)] = published[..] else { panic!("{published:?}") };
+    assert_eq!(control, "21", "curl ftp://localhost/ goes there");
+    assert_eq!(block.lines().nth(2), Some("curl ftp://localhost/"));
+    assert_eq!(passive, passive_inside, "clients are told the numbers that the server knows");
+    assert_eq!(instruction("EXPOSE"), format!("{inside} {passive}"));
+    assert_eq!(instruction("ENTRYPOINT"), "[\"longshore\"]");
+    let config = instruction("CMD");
+    assert!(config.contains("/etc/longshore/longshore.toml"), "{config}");
+    assert!(instruction("COPY").contains("config/docker.toml /etc/longshore/longshore.toml"));
+
+    let settings = Command::new(LONGSHORE)
+        .args(["check", "--config"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/docker.toml"))
+        .output()
+        .unwrap();
+    let settings = text(&settings);
+    let set = |name: &str| {
+        let prefix = format!("{name} = ");
+        let line = settings.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap();
+        line.split(" #").next().unwrap().trim().to_owned()
+    };
+    assert_eq!(set("server.passive_ports"), format!("{passive:?}"));
+    assert!(set("server.listen").contains(&format!("0.0.0.0:{inside}")), "{settings}");
+    assert_eq!(set("storage.root"), format!("{:?}", instruction("VOLUME")));
+    let readme = file("README.md");
+    let user = instruction("USER");
+    assert!(readme.contains(&format!("It runs as user {}", user.split(':').next().unwrap())), "{user}");
+    assert!(readme.contains(&format!("serves `{}`", instruction("VOLUME"))));
+}
+
+#[test]
+fn the_check_finds_the_shipped_settings_good() {
+    let output = run(&block("cargo run --release -- check"), Path::new(env!("CARGO_MANIFEST_DIR")));
+    assert!(output.contains("config/longshore.toml looks good"), "{output}");
+    // The README shows some of its lines.
+    let mut lines = output.lines();
+    for shown in blocks("text")[2].lines().filter(|line| *line != "...") {
+        assert!(lines.any(|line| line == shown), "{shown:?} is not there, or not in this order:\n{output}");
+    }
+}
+
+#[test]
+fn the_accounts_block_makes_an_account_that_can_log_in() {
+    let dir = directory();
+    let config: Vec<String> = blocks("toml").into_iter().filter(|block| block.contains("[accounts]")).collect();
+    fs::write(dir.path().join("longshore.toml"), &config[0]).unwrap();
+    let output = run(&block("mkdir"), dir.path());
+    assert!(output.lines().any(|line| line.starts_with("ann ")), "{output}");
+    let mut process = Process::spawn(
+        Command::new(LONGSHORE).args(["--config", "longshore.toml", "--listen", "127.0.0.1:0"]).current_dir(dir.path()),
+    );
+    let mut ftp = Ftp::connect(process.listening(1)[0]);
+    ftp.login("ann", "secret");
+    ftp.expect(257, "PWD");
+}
+
+/// Variables are written in the text, not in blocks.
+#[test]
+fn the_variables_in_the_readme_are_settings() {
+    let readme = file("README.md");
+    let variables: Vec<(&str, &str)> = readme
+        .split("LONGSHORE__")
+        .skip(1)
+        .filter_map(|rest| rest.split(['`', ' ', ')', '\n']).next()?.split_once('='))
+        .collect();
+    assert!(variables.len() >= 3, "{variables:?}");
+    for (name, value) in variables {
+        let mut command = Command::new(LONGSHORE);
+        command.arg("check").env(format!("LONGSHORE__{name}"), value).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let output = text(&command.output().unwrap());
+        assert!(output.contains(&format!("LONGSHORE__{name}")), "{output}");
+    }
+}
+
+#[test]
+fn the_flags_are_those_of_the_help() {
+    let help = help();
+    let (_, options) = help.split_once("Options:\n").unwrap();
+    let options = options.split("\n\n").next().unwrap();
+    // What is indented further is the rest of the explanation before it.
+    let options = options.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut known = BTreeSet::new();
+    for row in table("| flag | meaning |") {
+        for flag in row[0].split(", ") {
+            let words: Vec<&str> = flag.trim_matches('`').split(' ').collect();
+            let name = if words[0] == "-vv" { "-vv" } else { words[0] };
+            assert!(
+                options.contains(&format!("{name} ")) || options.contains(&format!("{name},")),
+                "{name} is no flag"
+            );
+            known.insert(name.to_owned());
+            match words[1..] {
+                [] => {}
+                [value] if value.contains('|') => {
+                    let values = format!("[possible values: {}]", value.replace('|', ", "));
+                    assert!(options.contains(&values), "{values} is not in {options}");
+                }
+                [value] => assert!(options.contains(&format!("{name} <{value}>")), "{name} {value}"),
+                _ => panic!("{flag}"),
+            }
+        }
+    }
+    for name in options.split(' ').filter(|word| word.starts_with("--")) {
+        let name = name.trim_end_matches('.');
+        let common = ["--verbose", "--help", "--version"].contains(&name);
+        assert!(common || known.contains(name), "{name} is not in the README");
+    }
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_help() {
+    let help = help();
+    let (_, codes) = help.split_once("Exit codes:").unwrap();
+    let numbers = |text: &str| -> BTreeSet<u8> {
+        text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+    };
+    let rows: String = table("| code | meaning |").iter().map(|row| format!("{} ", row[0])).collect();
+    assert_eq!(numbers(&rows), numbers(codes), "README and --help");
+}
+
+#[test]
+fn the_commands_for_accounts_in_the_readme_exist() {
+    let readme = file("README.md");
+    let spans = readme.split('`').filter_map(|span| span.strip_prefix("longshore user "));
+    let verbs: BTreeSet<&str> = spans.filter_map(|span| span.split(' ').next()).collect();
+    assert!(verbs.len() >= 2, "{verbs:?}");
+    for verb in verbs {
+        text(&Command::new(LONGSHORE).args(["user", verb, "--help"]).output().unwrap());
+    }
+}
+
+/// The object in the README has the members that the log writes, in their order.
+#[test]
+fn the_event_in_the_readme_looks_like_one_of_the_log() {
+    let server = crate::fixture::Server::start();
+    let _ftp = Ftp::connect(server.address());
+    server.event("session_opened");
+    let names = |line: &str| -> Vec<String> {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let mut members: Vec<(usize, String)> = event
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|name| (line.find(&format!("\"{name}\":")).unwrap(), name.clone()))
+            .collect();
+        members.sort();
+        members.into_iter().map(|(_, name)| name).collect()
+    };
+    let log = server.log_text();
+    assert_eq!(names(&blocks("json")[0]), names(log.lines().next().unwrap()));
+}
+
+/// The lines in the README are those of a session like it, but for its numbers and the lines of single commands.
+#[test]
+fn the_log_in_the_readme_looks_like_the_log() {
+    let bytes = [b'x'; 251];
+    let mut server = crate::fixture::Server::builder().text_log().file("welcome.txt", bytes).start();
+    let mut ftp = Ftp::connect(server.address());
+    ftp.login("anonymous", "x");
+    ftp.get("RETR welcome.txt");
+    ftp.expect(221, "QUIT");
+    drop(ftp);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let shape = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.contains(" command "));
+        lines
+            .map(|line| {
+                let line = line.replace("(dynamic)", "(user)").replace(|c: char| c.is_ascii_digit(), "0");
+                let words = line.split("0").filter(|word| !matches!(*word, "" | "." | ":" | "-"));
+                words.collect::<Vec<_>>().join("0")
+            })
+            .collect()
+    };
+    assert_eq!(shape(&blocks("text")[1]), shape(&server.log_text()));
 }

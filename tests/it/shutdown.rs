@@ -226,8 +226,12 @@ fn standard_output_that_nobody_reads_does_not_keep_the_server() {
 #[test]
 fn a_second_signal_does_not_wait_for_standard_output() {
     with_a_full_pipe(|process, mut ftp| {
+        let sockets = process.sockets();
         process.signal(Signal::TERM);
         ftp.read(421);
+        drop(ftp);
+        // Neither the listener's nor the session's is left: nothing but the log has an end to come to.
+        assert!(poll(|| (process.sockets() <= sockets - 2).then_some(())).is_some(), "the session does not end");
         process.signal(Signal::TERM);
         assert_eq!(process.wait().code(), Some(128 + 15));
     });

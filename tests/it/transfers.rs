@@ -261,7 +261,8 @@ fn twenty_sessions_download_at_once() {
 fn a_download_that_is_cut_off_ends_with_a_reset() {
     let server = Server::start();
     server.write_sparse("endless", 1 << 40);
-    let cuts: [(&str, fn(Ftp)); 2] = [
+    type Cut = fn(Ftp);
+    let cuts: [(&str, Cut); 2] = [
         ("a reset control connection", Ftp::reset),
         ("a line that is too long", |mut ftp| {
             ftp.raw(&[b'x'; 5000]);
@@ -319,7 +320,7 @@ fn replies_that_nobody_reads_do_not_hold_up_a_download() {
     server.write("large", &bytes);
     let mut ftp = Ftp::anonymous(&server);
     let data = ftp.open("RETR large");
-    fill(&ftp.stream(), b"NOOP\r\n");
+    fill(&ftp.stream(), b"STAT\r\n");
     assert!(ftp.drain(data) == bytes);
     let transfer = server.event("transfer");
     assert_eq!(transfer["outcome"], "complete", "{transfer}");
