@@ -7,6 +7,7 @@
 //! - `engine` is libunftp behind one door: login, and commands that change the namespace.
 //! - [`storage`] is the files below a root that nothing escapes; [`accounts`] says who may reach which.
 //! - `data` is data connections, and the bytes that go over them straight between socket and storage.
+//! - `tls` is the certificate and encrypted connections, for control and data alike.
 //! - [`ports`] knows IANA's ranges and hands out passive ports.
 //! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
 //! - [`settings`] and [`cli`] are how it is told what to do.
@@ -34,5 +35,6 @@ pub mod server;
 pub mod sessions;
 pub mod settings;
 pub mod storage;
+mod tls;
 
 pub use server::{Server, StartError};

@@ -1,4 +1,4 @@
-//! The `longshore` program: what was typed becomes one of three commands, and its result an exit code.
+//! The `longshore` program: what was typed becomes one of four commands, and its result an exit code.
 
 use std::process::ExitCode;
 
@@ -9,5 +9,6 @@ fn main() -> ExitCode {
         Cli::Serve(args) => cli::serve(&args),
         Cli::Check(args) => cli::check(&args),
         Cli::User(args) => cli::user(&args),
+        Cli::Tls(args) => cli::tls(&args),
     }
 }

@@ -20,6 +20,7 @@ use crate::engine::Homes;
 use crate::ports::PassivePorts;
 use crate::sessions::{Ends, Events};
 use crate::settings::{Faults, ServerSettings, Settings};
+use crate::tls::Tls;
 
 /// Control connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -79,11 +80,17 @@ impl Server {
         // The root comes first: homes are looked up below it, through its links.
         let homes = prepare_root(&settings)?;
         let accounts = Accounts::load(&settings).map_err(StartError::Configuration)?;
-        let listeners = bind_all(&settings.server)?;
+        let tls = Tls::start(&settings.tls).map_err(StartError::Configuration)?;
+        let mut listeners: Vec<_> = bind_all(&settings.server)?.into_iter().map(|listener| (listener, false)).collect();
+        for &address in &settings.tls.implicit {
+            let listener = bind(address).map_err(|error| StartError::Bind(bind_advice(address, &error)))?;
+            listeners.push((listener, true));
+        }
         let shared = Arc::new(Shared {
             accounts: Arc::new(accounts),
             homes: Arc::new(homes),
             passive: Arc::new(PassivePorts::new(settings.server.passive_ports.clone())),
+            tls,
             events: Events::new(),
             hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
             drain: CancellationToken::new(),
@@ -92,16 +99,16 @@ impl Server {
         });
         let mut addresses = Vec::new();
         let sessions = TaskTracker::new();
-        for listener in listeners {
+        for (listener, implicit) in listeners {
             let address = listener.local_addr();
             let address = address.map_err(|error| StartError::System("reading a bound address".to_owned(), error))?;
             addresses.push(address);
-            sessions.spawn(accept(listener, address, Arc::clone(&shared), sessions.clone()));
+            sessions.spawn(accept(listener, address, implicit, Arc::clone(&shared), sessions.clone()));
         }
         Ok(Self { shared, addresses, sessions })
     }
 
-    /// The addresses of the control listeners, with the ports that they really have.
+    /// The addresses of the control listeners, with the ports that they really have; those of `tls.implicit` come last.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -133,7 +140,13 @@ impl Server {
 }
 
 /// Accepts control connections until the server drains. Each becomes a task of its own.
-async fn accept(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>, sessions: TaskTracker) {
+async fn accept(
+    listener: TcpListener,
+    address: SocketAddr,
+    implicit: bool,
+    shared: Arc<Shared>,
+    sessions: TaskTracker,
+) {
     let mut failing = false;
     while let Some(accepted) = shared.drain.run_until_cancelled(listener.accept()).await {
         let accepted = accepted.and_then(|(stream, client)| {
@@ -144,7 +157,7 @@ async fn accept(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>,
         match accepted {
             Ok((stream, ends)) => {
                 failing = false;
-                sessions.spawn(serve(Arc::clone(&shared), stream, address, ends));
+                sessions.spawn(serve(Arc::clone(&shared), stream, address, ends, implicit));
             }
             Err(error) => {
                 // Said once, not at every try.

@@ -11,10 +11,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::accounts::Accounts;
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::{Faults, Flags, Loaded, load_usable};
+use crate::tls::Tls;
 
+mod certificate;
 mod serve;
 mod user;
 
+pub use certificate::{TlsArgs, tls};
 pub use serve::serve;
 pub use user::{UserArgs, user};
 
@@ -43,6 +46,8 @@ pub enum Cli {
     Check(ServeArgs),
     /// Edit the accounts file.
     User(UserArgs),
+    /// Make a certificate.
+    Tls(TlsArgs),
 }
 
 /// An FTP server that shows its ports.
@@ -68,6 +73,8 @@ enum Command {
     ///
     /// A server that runs takes note of each change at the next login.
     User(UserArgs),
+    /// Make a certificate for FTPS
+    Tls(TlsArgs),
 }
 
 /// The flags of `serve` and `check`.
@@ -105,6 +112,7 @@ impl From<Line> for Cli {
             Some(Command::Serve(args)) => Self::Serve(args),
             Some(Command::Check(args)) => Self::Check(args),
             Some(Command::User(args)) => Self::User(args),
+            Some(Command::Tls(args)) => Self::Tls(args),
         }
     }
 }
@@ -113,8 +121,9 @@ impl From<Line> for Cli {
 /// accounts.
 pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
     let (loaded, mut faults) = load_usable(args.config.as_deref(), env::vars_os(), &args.flags());
-    if faults.leave_usable(&["storage.root", "accounts.file", "log.sessions"]) {
+    if faults.leave_usable(&["storage.root", "accounts.file", "log.sessions", "tls.certificate", "tls.key"]) {
         faults.extend(loaded.check_places());
+        faults.extend(Tls::check(&loaded));
         faults.extend(Accounts::load(&loaded.settings).err().unwrap_or_default());
     }
     faults.or(loaded)

@@ -118,8 +118,11 @@ fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
     let root = std::path::absolute(&settings.storage.root);
     let root = root.as_deref().unwrap_or(&settings.storage.root).display();
     let mut lines = vec![format!("longshore {} serves {root}", env!("CARGO_PKG_VERSION"))];
-    let listening = |address: &SocketAddr| format!("listening on {address} ({} port)", PortClass::of(address.port()));
-    lines.extend(addresses.iter().map(listening));
+    let implicit = addresses.len().saturating_sub(settings.tls.implicit.len());
+    for (index, address) in addresses.iter().enumerate() {
+        let tls = if index < implicit { "" } else { ", implicit FTPS" };
+        lines.push(format!("listening on {address} ({} port{tls})", PortClass::of(address.port())));
+    }
     let passive = &settings.server.passive_ports;
     lines.push(format!("passive ports {}-{}", passive.start(), passive.end()));
     let user = match settings.accounts.anonymous {

@@ -9,6 +9,8 @@ pub(super) enum Verb {
     Acct,
     Allo,
     Appe,
+    Auth,
+    Ccc,
     Cdup,
     Clnt,
     Cwd,
@@ -31,7 +33,9 @@ pub(super) enum Verb {
     Opts,
     Pass,
     Pasv,
+    Pbsz,
     Port,
+    Prot,
     Pwd,
     Quit,
     Rein,
@@ -51,6 +55,44 @@ pub(super) enum Verb {
     User,
     Xmd5,
     Xsha256,
+}
+
+impl Verb {
+    /// Whether it is answered in clear where the control connection must be encrypted: nothing in it is a secret, and a
+    /// client needs it to find out.
+    pub fn comes_before_tls(self) -> bool {
+        matches!(
+            self,
+            Self::Auth
+                | Self::Clnt
+                | Self::Feat
+                | Self::Help
+                | Self::Host
+                | Self::Noop
+                | Self::Opts
+                | Self::Quit
+                | Self::Rein
+                | Self::Syst
+        )
+    }
+
+    /// Whether it sets up or uses a data connection.
+    pub fn is_about_data(self) -> bool {
+        matches!(
+            self,
+            Self::Appe
+                | Self::Eprt
+                | Self::Epsv
+                | Self::List
+                | Self::Mlsd
+                | Self::Nlst
+                | Self::Pasv
+                | Self::Port
+                | Self::Retr
+                | Self::Stor
+                | Self::Stou
+        )
+    }
 }
 
 /// Whether a verb needs an argument.
@@ -85,11 +127,13 @@ use Argument::{Needed, Optional};
 
 /// Every verb that is served, in alphabetical order.
 #[rustfmt::skip]
-pub(super) static TABLE: [Syntax; 51] = [
+pub(super) static TABLE: [Syntax; 55] = [
     open("ABOR", Verb::Abor, Optional, "ABOR (stop the running transfer)"),
     open("ACCT", Verb::Acct, Optional, "ACCT (not needed here)"),
     needs_login("ALLO", Verb::Allo, Needed, "ALLO bytes (ask for room)"),
     needs_login("APPE", Verb::Appe, Needed, "APPE file (upload to the end of a file)"),
+    open("AUTH", Verb::Auth, Needed, "AUTH TLS (encrypt this connection)"),
+    open("CCC", Verb::Ccc, Optional, "CCC (not served: this connection stays encrypted)"),
     needs_login("CDUP", Verb::Cdup, Optional, "CDUP (go to the directory above)"),
     open("CLNT", Verb::Clnt, Optional, "CLNT name (the client's name)"),
     needs_login("CWD", Verb::Cwd, Needed, "CWD directory (change the working directory)"),
@@ -112,7 +156,9 @@ pub(super) static TABLE: [Syntax; 51] = [
     open("OPTS", Verb::Opts, Needed, "OPTS UTF8 ON | MLST fact;fact; | HASH algorithm"),
     open("PASS", Verb::Pass, Optional, "PASS password"),
     needs_login("PASV", Verb::Pasv, Optional, "PASV (passive mode: tell me an address and a port)"),
+    open("PBSZ", Verb::Pbsz, Needed, "PBSZ 0 (before PROT)"),
     needs_login("PORT", Verb::Port, Needed, "PORT h1,h2,h3,h4,p1,p2 (active mode: connect to me there)"),
+    open("PROT", Verb::Prot, Needed, "PROT P (encrypt data connections) | C (do not)"),
     needs_login("PWD", Verb::Pwd, Optional, "PWD (name the working directory)"),
     open("QUIT", Verb::Quit, Optional, "QUIT"),
     open("REIN", Verb::Rein, Optional, "REIN (log out and start again)"),

@@ -3,7 +3,7 @@
 use super::command::{TABLE, find};
 use super::reply::Reply;
 use super::session::Session;
-use crate::settings::Epsv;
+use crate::settings::{Encryption, Epsv};
 use crate::storage::Algorithm;
 
 impl Session {
@@ -27,7 +27,13 @@ impl Session {
         });
         let server = &self.shared.settings.server;
         let ipv4 = self.recorder.ends().server.is_ipv4();
-        let mut features = vec!["CLNT".to_owned()];
+        let tls = self.shared.tls.as_ref().map(|_| &self.shared.settings.tls);
+        let explicit = tls.is_some_and(|tls| tls.control != Encryption::Off);
+        let mut features = Vec::new();
+        if explicit {
+            features.push("AUTH TLS".to_owned());
+        }
+        features.push("CLNT".to_owned());
         if server.active {
             features.push("EPRT".to_owned());
         }
@@ -39,6 +45,9 @@ impl Session {
         features.push(format!("MLST {}", self.parameters.facts.feature()));
         if ipv4 {
             features.push("PASV".to_owned());
+        }
+        if explicit || self.wire.is_encrypted() {
+            features.extend(["PBSZ", "PROT"].map(str::to_owned));
         }
         features.extend(["REST STREAM", "SIZE", "TVFS", "UTF8", "XMD5", "XSHA256"].map(str::to_owned));
         let lines = features.into_iter().map(|feature| format!(" {feature}").into_bytes()).collect();

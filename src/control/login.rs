@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::parameters::Parameters;
+use super::protection::Protection;
 use super::reply::Reply;
 use super::session::{Answer, AtEnd, Session};
 use crate::accounts::{Account, Refusal, is_anonymous};
@@ -98,13 +99,15 @@ impl Session {
         Reply::new(230, text)
     }
 
-    /// REIN: as if the connection had just been made.
+    /// REIN: as if the connection had just been made. One that is encrypted stays so, against RFC 4217: a client that goes
+    /// on in clear behind a REIN is none that we know, and whoever slips a REIN in must not switch the encryption off.
     pub(super) fn reinitialize(&mut self) -> Reply {
         self.log_out();
+        self.protection = Protection::at_first(self.implicit);
         Reply::new(220, self.shared.settings.server.greeting.as_str())
     }
 
-    fn log_out(&mut self) {
+    pub(super) fn log_out(&mut self) {
         if self.login.is_some() {
             self.login_since = Instant::now();
         }

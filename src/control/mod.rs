@@ -10,6 +10,7 @@ mod login;
 mod namespace;
 mod offers;
 mod parameters;
+mod protection;
 mod reply;
 mod session;
 mod status;
@@ -26,6 +27,7 @@ use crate::engine::Homes;
 use crate::ports::PassivePorts;
 use crate::sessions::Events;
 use crate::settings::Settings;
+use crate::tls::Tls;
 
 pub(crate) use session::serve;
 
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub accounts: Arc<Accounts>,
     pub homes: Arc<Homes>,
     pub passive: Arc<PassivePorts>,
+    /// The certificate; none means that nothing is encrypted.
+    pub tls: Option<Tls>,
     pub events: Arc<Events>,
     /// Who may compute a step of a digest now.
     pub hashing: Arc<Semaphore>,

@@ -15,6 +15,7 @@ use super::Shared;
 use super::command::{self, Command, Verb};
 use super::login::Login;
 use super::parameters::Parameters;
+use super::protection::Protection;
 use super::reply::Reply;
 use super::status::Running;
 use super::wire::{Incoming, LINE_LIMIT, Wire};
@@ -36,8 +37,8 @@ const ENGINE_IDLE: Duration = Duration::from_millis(500);
 /// A session and everything it knows.
 pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
-    wire: Wire,
-    waiting: VecDeque<Vec<u8>>,
+    pub(super) wire: Wire,
+    pub(super) waiting: VecDeque<Vec<u8>>,
     pub(super) recorder: Recorder,
     pub(super) totals: Totals,
     pub(super) engine: Engine,
@@ -52,6 +53,9 @@ pub(super) struct Session {
     pub(super) login_since: Instant,
     pub(super) directory: VirtualPath,
     pub(super) parameters: Parameters,
+    /// Whether the connection was encrypted from its beginning.
+    pub(super) implicit: bool,
+    pub(super) protection: Protection,
     /// The address of the next data connection.
     pub(super) offer: Option<Offer>,
     /// What RNFR said, until RNTO.
@@ -85,24 +89,31 @@ pub(super) enum AtEnd {
 pub(super) struct Answer {
     reply: Reply,
     close: Option<CloseReason>,
+    /// Whether a TLS handshake follows.
+    encrypt: bool,
 }
 
 impl Answer {
     /// A reply that ends the session.
     pub fn last(reply: Reply, reason: CloseReason) -> Self {
-        Self { reply, close: Some(reason) }
+        Self { reply, close: Some(reason), encrypt: false }
+    }
+
+    /// A reply that a TLS handshake follows.
+    pub fn then_encrypt(reply: Reply) -> Self {
+        Self { reply, close: None, encrypt: true }
     }
 }
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
-        Self { reply, close: None }
+        Self { reply, close: None, encrypt: false }
     }
 }
 
-/// Serves one control connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: SocketAddr, ends: Ends) {
-    let recorder = shared.events.open_session(listener, ends);
+/// Serves one control connection to its end. An `implicit` one begins with a TLS handshake.
+pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: SocketAddr, ends: Ends, implicit: bool) {
+    let recorder = shared.events.open_session(listener, ends, implicit);
     let mut session = Session {
         wire: Wire::new(stream),
         waiting: VecDeque::new(),
@@ -116,6 +127,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: Sock
         login_since: Instant::now(),
         directory: VirtualPath::root(),
         parameters: Parameters::default(),
+        implicit,
+        protection: Protection::at_first(implicit),
         offer: None,
         rename_from: None,
         running: None,
@@ -133,6 +146,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: Sock
 impl Session {
     /// From the greeting to the end. An error says that the control connection broke.
     async fn run(&mut self) -> io::Result<CloseReason> {
+        if self.implicit
+            && let Err(reason) = self.encrypt().await
+        {
+            return Ok(reason);
+        }
         self.say(&Reply::new(220, self.shared.settings.server.greeting.as_str())).await?;
         loop {
             let line = match self.next_line().await? {
@@ -192,9 +210,11 @@ impl Session {
                 (421, format!("No login within {} s. Goodbye.", server.login_timeout.as_secs()))
             }
             CloseReason::LineTooLong => (500, format!("A command line has {LINE_LIMIT} bytes at most. Goodbye.")),
-            CloseReason::Quit | CloseReason::ClientLeft | CloseReason::FailedLogins | CloseReason::Overloaded => {
-                return Ok(());
-            }
+            CloseReason::Quit
+            | CloseReason::ClientLeft
+            | CloseReason::FailedLogins
+            | CloseReason::Overloaded
+            | CloseReason::TlsFailed => return Ok(()),
         };
         self.say(&Reply::new(code, text)).await
     }
@@ -228,6 +248,12 @@ impl Session {
             Some(reason) => self.farewell(reason).await?,
             None => self.flush().await?,
         }
+        if ended.is_none()
+            && answer.encrypt
+            && let Err(reason) = self.encrypt().await
+        {
+            return Ok(Some(reason));
+        }
         Ok(ended.or(answer.close))
     }
 
@@ -237,6 +263,9 @@ impl Session {
 
     /// Does what a command asks for.
     async fn answer(&mut self, Command { syntax, argument }: Command) -> Answer {
+        if let Some(reply) = self.refused_in_clear(syntax.verb, &argument) {
+            return reply.into();
+        }
         if !syntax.before_login && self.login.is_none() {
             return Reply::new(530, "Log in first, with USER and PASS.").into();
         }
@@ -248,6 +277,11 @@ impl Session {
             Verb::Quit => return Answer::last(self.goodbye(), CloseReason::Quit),
             Verb::Acct => Reply::new(202, "No account is needed here."),
             Verb::Host => self.host(),
+
+            Verb::Auth => return self.authenticate(argument),
+            Verb::Pbsz => self.protection_buffer_size(argument),
+            Verb::Prot => self.protect(argument),
+            Verb::Ccc => self.clear_command_channel(),
 
             Verb::Type => self.set_type(argument),
             Verb::Mode => self.mode(argument),

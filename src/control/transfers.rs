@@ -189,7 +189,7 @@ impl Session {
     async fn carried(
         &mut self,
         plan: Plan,
-        connection: DataConnection,
+        mut connection: DataConnection,
         stop: &CancellationToken,
         carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>,
     ) -> Reply {
@@ -198,7 +198,20 @@ impl Session {
             running.ends = Some(ends);
         }
         let result = match self.say(&Reply::new(150, plan.opening)).await {
-            Ok(()) => self.beside(stop, AtEnd::GoOn, carry(&connection)).await,
+            Ok(()) => {
+                let (shared, private) = (Arc::clone(&self.shared), self.protection.private);
+                let resume = shared.settings.tls.require_resumption;
+                let work = async {
+                    // Behind the 150, where clients begin the handshake.
+                    if let Some(tls) = shared.tls.as_ref().filter(|_| private) {
+                        connection.encrypt(tls, resume).await?;
+                    }
+                    carry(&connection).await?;
+                    connection.end().await;
+                    Ok(())
+                };
+                self.beside(stop, AtEnd::GoOn, work).await
+            }
             Err(_) => {
                 self.client_left();
                 Err(Broken::Stopped)
@@ -240,7 +253,7 @@ impl Session {
                 Some(Interruption::Left | Interruption::LineTooLong) => TransferOutcome::ControlLost,
                 Some(Interruption::Abort(_)) | None => TransferOutcome::Aborted,
             },
-            Err(Broken::Lost(_)) => TransferOutcome::ConnectionLost,
+            Err(Broken::Lost(_) | Broken::NoTls(_) | Broken::NotResumed) => TransferOutcome::ConnectionLost,
             Err(Broken::Stalled(_)) => TransferOutcome::TimedOut,
             Err(Broken::Shrunk | Broken::Read(_) | Broken::Storage(_)) => TransferOutcome::StorageFailed,
         }
@@ -251,6 +264,14 @@ impl Session {
         match broken {
             Broken::Stopped => Reply::new(426, self.why_stopped()),
             Broken::Lost(error) => Reply::new(426, format!("The data connection broke after {bytes} bytes: {error}.")),
+            Broken::NoTls(error) => {
+                Reply::new(425, format!("The TLS handshake on the data connection failed: {error}."))
+            }
+            Broken::NotResumed => Reply::new(
+                522,
+                "A data connection must resume the TLS session of its control connection here. Switch session \
+                 resumption on in your client, or use another client.",
+            ),
             Broken::Stalled(patience) => Reply::new(
                 426,
                 format!("Nothing moved on the data connection for {} s; it was given up.", patience.as_secs()),

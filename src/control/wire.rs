@@ -11,6 +11,7 @@ use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use super::reply::Reply;
+use crate::tls::Channel;
 
 /// The longest command line in bytes: a path of the longest kind that Linux takes, and its verb.
 pub(super) const LINE_LIMIT: usize = 4096;
@@ -20,6 +21,9 @@ const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Bytes of replies behind which no further command is read.
 const UNSENT_LIMIT: usize = 64 << 10;
+
+/// What is encrypted at once: the most that a TLS record holds.
+const TLS_PIECE: usize = 16 << 10;
 
 /// What a closing connection still reads, so that its last reply is not wiped out by a reset.
 const LAST_READ_LIMIT: (Duration, u64) = (Duration::from_secs(1), 1 << 20);
@@ -39,6 +43,7 @@ pub(super) enum Incoming {
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
+    tls: Option<Channel>,
     raw: Vec<u8>,
     read: usize,
     decoder: Decoder,
@@ -49,15 +54,34 @@ pub(super) struct Wire {
 impl Wire {
     pub fn new(stream: TcpStream) -> Self {
         let (raw, decoder) = (Vec::with_capacity(LINE_LIMIT), Decoder::default());
-        Self { stream, raw, read: 0, decoder, unsent: Vec::new() }
+        Self { stream, tls: None, raw, read: 0, decoder, unsent: Vec::new() }
+    }
+
+    /// The socket, for a TLS handshake between two lines.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Goes on encrypted. What has come in clear and was not asked for yet is thrown away: somebody between client and
+    /// server could have put it there, and it would pass for the client's own.
+    pub fn encrypt(&mut self, channel: Channel) {
+        self.raw.clear();
+        self.read = 0;
+        self.decoder = Decoder::default();
+        self.tls = Some(channel);
+    }
+
+    /// Whether what is sent and read is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// The next line; meanwhile, queued replies go out. Dropping the call loses nothing.
     pub async fn line(&mut self) -> io::Result<Incoming> {
-        // Nothing below gives way while a client keeps on sending: without this, one flood takes its thread, and with
-        // it the reactor and the clock, from everybody else.
-        consume_budget().await;
         loop {
+            // Nothing below gives way while a client keeps on sending: without this, one flood takes its thread, and
+            // with it the reactor and the clock, from everybody else.
+            consume_budget().await;
             while self.read < self.raw.len() {
                 let byte = self.raw[self.read];
                 self.read += 1;
@@ -67,9 +91,19 @@ impl Wire {
             }
             self.raw.clear();
             self.read = 0;
+            // What rustls has read already is there without the socket being ready.
+            if self.tls.is_some() {
+                self.write_some()?;
+                match self.read_encrypted() {
+                    Ok(0) => return Ok(Incoming::End),
+                    Ok(_) => continue,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                    Err(_) => {}
+                }
+            }
             let interest = match self.unsent.len() {
-                0 => Interest::READABLE,
-                1..UNSENT_LIMIT => Interest::READABLE | Interest::WRITABLE,
+                0 if !self.has_unsent() => Interest::READABLE,
+                0..UNSENT_LIMIT => Interest::READABLE | Interest::WRITABLE,
                 _ => Interest::WRITABLE,
             };
             let ready = self.stream.ready(interest).await?;
@@ -78,7 +112,7 @@ impl Wire {
             }
             // A read ends early at Telnet's urgent byte, and tokio's `read_buf` takes a short read for the last one
             // until more arrives; `try_read_buf` reads on until the socket says that it is empty.
-            if ready.is_readable() && self.unsent.len() < UNSENT_LIMIT {
+            if ready.is_readable() && self.tls.is_none() && self.unsent.len() < UNSENT_LIMIT {
                 match self.stream.try_read_buf(&mut self.raw) {
                     Ok(0) => return Ok(Incoming::End),
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
@@ -96,20 +130,49 @@ impl Wire {
     /// Sends what is queued. A client that takes nothing of it for [`WRITE_LIMIT`] has left.
     pub async fn flush(&mut self) -> io::Result<()> {
         self.write_some()?;
-        while !self.unsent.is_empty() {
+        while self.has_unsent() {
             timeout(WRITE_LIMIT, self.stream.writable()).await??;
             self.write_some()?;
         }
         Ok(())
     }
 
+    fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty() || self.tls.as_ref().is_some_and(Channel::has_unsent)
+    }
+
+    /// Reads what has come over TLS; 0 at the end, an abrupt one too.
+    fn read_encrypted(&mut self) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) if self.unsent.len() < UNSENT_LIMIT => match tls.read(&self.stream, &mut self.raw) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                result => result,
+            },
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     fn write_some(&mut self) -> io::Result<()> {
-        while !self.unsent.is_empty() {
-            match self.stream.try_write(&self.unsent) {
-                Ok(sent) => drop(self.unsent.drain(..sent)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+        match self.write_what_fits() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            result => result,
+        }
+    }
+
+    fn write_what_fits(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            tls.flush(&self.stream)?;
+            while !self.unsent.is_empty() {
+                let piece = self.unsent.len().min(TLS_PIECE);
+                tls.write(&self.unsent[..piece])?;
+                self.unsent.drain(..piece);
+                tls.flush(&self.stream)?;
             }
+            return Ok(());
+        }
+        while !self.unsent.is_empty() {
+            let sent = self.stream.try_write(&self.unsent)?;
+            self.unsent.drain(..sent);
         }
         Ok(())
     }
@@ -118,6 +181,10 @@ impl Wire {
     pub async fn close(mut self) {
         let (time, bytes) = LAST_READ_LIMIT;
         // Whatever goes wrong here, the connection is over.
+        if let Some(tls) = &mut self.tls {
+            tls.close_notify();
+            let _ = self.write_some();
+        }
         let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
         let rest = async { tokio::io::copy(&mut (&mut self.stream).take(bytes), &mut tokio::io::sink()).await };
         let _ = timeout(time, rest).await;

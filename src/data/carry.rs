@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::Shutdown;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -15,10 +17,15 @@ use tokio::time::timeout;
 
 use super::DataConnection;
 use super::ascii::{FromNetwork, ToNetwork};
+use crate::sessions::What;
 use crate::storage::{Fault, Upload};
+use crate::tls::{Channel, Tls};
 
 /// What one sendfile call may carry, or a copy of an old file's head. Between two pieces the session looks at its control connection.
 const PIECE: u64 = 4 << 20;
+
+/// What is read and encrypted at once.
+const TLS_PIECE: u64 = 256 << 10;
 
 /// A piece that took longer than this was not in memory: copying it takes a millisecond or two.
 const SLOW: Duration = Duration::from_millis(10);
@@ -35,6 +42,10 @@ const UPLOAD_BUFFER: usize = 1 << 20;
 pub(crate) enum Broken {
     /// Control ended it.
     Stopped,
+    /// There was no TLS handshake.
+    NoTls(io::Error),
+    /// The client did not resume the TLS session of its control connection, as it has to.
+    NotResumed,
     /// The connection broke.
     Lost(io::Error),
     /// Nothing moved for this long.
@@ -48,11 +59,51 @@ pub(crate) enum Broken {
 }
 
 impl DataConnection {
+    /// Has the client begin TLS. With `resume` it must show by it that it is the control connection's client.
+    pub async fn encrypt(&mut self, tls: &Tls, resume: bool) -> Result<(), Broken> {
+        let (recorder, session) = (&self.terms.recorder, self.terms.recorder.session());
+        let identity = session.to_be_bytes();
+        let handshake = tls.accept_data(&self.stream, &identity);
+        let channel = match self.terms.stop.run_until_cancelled(handshake).await {
+            None => return Err(Broken::Stopped),
+            Some(Err(error)) => {
+                recorder.record_at(self.ends, What::TlsFailed { reason: error.to_string() });
+                return Err(Broken::NoTls(error));
+            }
+            Some(Ok(channel)) => channel,
+        };
+        let resumed = channel.resumed();
+        if resumed != Some(&identity) {
+            if resume {
+                let reason = "it did not resume the TLS session of its control connection".to_owned();
+                recorder.record_at(self.ends, What::TlsFailed { reason });
+                return Err(Broken::NotResumed);
+            }
+            tracing::debug!(session, "a data connection did not resume the TLS session of its control connection");
+        }
+        let (version, cipher, resumed) = (channel.version(), channel.cipher(), resumed.is_some());
+        recorder.record_at(self.ends, What::TlsOpened { version, cipher, resumed });
+        self.tls = Some(Mutex::new(channel));
+        Ok(())
+    }
+
+    /// Ends TLS as it should be, which says that everything was carried.
+    pub async fn end(&self) {
+        if let Some(tls) = &self.tls {
+            lock(tls).close_notify();
+            // A peer that has gone in between has everything already or shows it by asking again.
+            let _ = self.flush(tls).await;
+        }
+    }
+
     /// Sends the bytes from `offset` to `end` of `file` as they are.
     ///
     /// What the kernel has in memory is sent on the task; giving its thread away for each piece cost a third of the
     /// speed. A piece that took long came from the disk, and the next one may hold up nobody else.
     pub async fn send_file(&self, file: &File, offset: u64, end: u64) -> Result<(), Broken> {
+        if self.tls.is_some() {
+            return self.send_file_encrypted(file, offset, end).await;
+        }
         let (mut at, mut slow) = (offset, false);
         while at < end {
             let piece = usize::try_from((end - at).min(PIECE)).unwrap_or(usize::MAX);
@@ -79,6 +130,27 @@ impl DataConnection {
         Ok(())
     }
 
+    /// The same over TLS, which the kernel does not do by itself.
+    async fn send_file_encrypted(&self, file: &File, offset: u64, end: u64) -> Result<(), Broken> {
+        let (mut at, mut slow) = (offset, false);
+        let piece = |at: u64| usize::try_from((end - at).min(TLS_PIECE)).unwrap_or(usize::MAX);
+        let mut buffer = vec![0; piece(at.min(end))];
+        while at < end {
+            let (begun, want) = (Instant::now(), piece(at));
+            let mut read = || file.read_at(&mut buffer[..want], at);
+            let got = if slow { block_in_place(&mut read) } else { read() }.map_err(Broken::Read)?;
+            slow = begun.elapsed() > SLOW;
+            if got == 0 {
+                return Err(Broken::Shrunk);
+            }
+            self.send(&buffer[..got]).await?;
+            at += got as u64;
+            // The control connection gets its turn.
+            yield_now().await;
+        }
+        Ok(())
+    }
+
     /// Sends the first `size` bytes of a text `file` with the network's line ends.
     pub async fn send_text_file(&self, mut file: &File, size: u64) -> Result<(), Broken> {
         let (mut converter, mut text, mut out) = (ToNetwork::default(), vec![0; SMALL as usize], Vec::new());
@@ -100,12 +172,25 @@ impl DataConnection {
 
     /// Sends `bytes`.
     pub async fn send(&self, mut bytes: &[u8]) -> Result<(), Broken> {
+        if let Some(tls) = &self.tls {
+            for piece in bytes.chunks(TLS_PIECE as usize) {
+                lock(tls).write(piece).map_err(Broken::Lost)?;
+                self.flush(tls).await?;
+                self.terms.moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
         while !bytes.is_empty() {
             let flags = rustix::net::SendFlags::NOSIGNAL;
             let sent = self.when(Interest::WRITABLE, || Ok(rustix::net::send(&self.stream, bytes, flags)?)).await?;
             bytes = &bytes[sent..];
         }
         Ok(())
+    }
+
+    /// Sends what is encrypted.
+    async fn flush(&self, tls: &Mutex<Channel>) -> Result<(), Broken> {
+        self.when_ready(Interest::WRITABLE, || lock(tls).flush(&self.stream)).await
     }
 
     /// Writes everything that the client sends to `upload`, until the client closes its side. When the connection
@@ -138,8 +223,11 @@ impl DataConnection {
     /// Fills `buffer` to its capacity; `false` when the client has closed its side.
     async fn fill(&self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
         while buffer.len() < buffer.capacity() {
-            let got =
-                self.when(Interest::READABLE, || Ok(rustix::io::read(&self.stream, spare_capacity(buffer))?)).await?;
+            let read = || match &self.tls {
+                None => Ok(rustix::io::read(&self.stream, spare_capacity(buffer))?),
+                Some(tls) => lock(tls).read(&self.stream, buffer),
+            };
+            let got = self.when(Interest::READABLE, read).await?;
             if got == 0 {
                 return Ok(false);
             }
@@ -160,25 +248,29 @@ impl DataConnection {
         let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
     }
 
-    /// Runs `operation` on the socket, again each time that the socket becomes ready, and counts what it moved.
+    /// Runs `operation` on the socket as [`Self::when_ready`] does, and counts what it moved.
+    async fn when(&self, interest: Interest, operation: impl FnMut() -> io::Result<usize>) -> Result<usize, Broken> {
+        let count = self.when_ready(interest, operation).await?;
+        self.terms.moved.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    /// Runs `operation` on the socket, again each time that the socket becomes ready.
     ///
     /// The first try does not ask the reactor, which has not seen a fresh connection yet: that saves a small file a
     /// round through epoll.
-    async fn when(
+    async fn when_ready<T>(
         &self,
         interest: Interest,
-        mut operation: impl FnMut() -> io::Result<usize>,
-    ) -> Result<usize, Broken> {
+        mut operation: impl FnMut() -> io::Result<T>,
+    ) -> Result<T, Broken> {
         if self.terms.stop.is_cancelled() {
             return Err(Broken::Stopped);
         }
         let mut tried = operation();
         loop {
             match tried {
-                Ok(count) => {
-                    self.terms.moved.fetch_add(count as u64, Ordering::Relaxed);
-                    return Ok(count);
-                }
+                Ok(done) => return Ok(done),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => tried = operation(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let ready = timeout(self.terms.patience, self.stream.ready(interest));
@@ -193,6 +285,11 @@ impl DataConnection {
             }
         }
     }
+}
+
+/// No panic leaves a channel half written: what it had would not decrypt, and the transfer is over.
+fn lock(tls: &Mutex<Channel>) -> MutexGuard<'_, Channel> {
+    tls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for DataConnection {

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpSocket, TcpStream};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ports::{PassiveListener, PortClass};
 use crate::sessions::{Ends, Mode, Recorder, Side, What};
 use crate::settings::PassivePeer;
+use crate::tls::Channel;
 
 /// How long a client may take to connect to its passive port. Somebody who types the connection by hand needs this
 /// long; `data_timeout` may make it shorter.
@@ -49,6 +50,8 @@ pub(crate) struct Terms {
 #[derive(Debug)]
 pub(crate) struct DataConnection {
     pub(super) stream: TcpStream,
+    /// Encryption, where the client asked for it.
+    pub(super) tls: Option<Mutex<Channel>>,
     pub(super) terms: Terms,
     /// Both ends.
     pub ends: Ends,
@@ -82,7 +85,7 @@ impl Offer {
         let reason = match terms.stop.run_until_cancelled(open).await {
             Some(Ok((stream, ends))) => {
                 terms.recorder.record_at(ends, What::DataOpened { mode, opened_by, waited: begun.elapsed() });
-                return Ok(DataConnection { stream, terms, ends, whole: false });
+                return Ok(DataConnection { stream, tls: None, terms, ends, whole: false });
             }
             Some(Err(reason)) => Some(reason),
             None => None,

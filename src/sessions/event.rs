@@ -41,8 +41,23 @@ pub enum What {
         listener: SocketAddr,
         /// The address family.
         family: Family,
-        /// Whether it is encrypted.
+        /// Whether it is encrypted from its beginning (implicit FTPS).
         tls: bool,
+    },
+    /// A connection is encrypted from now on: the session's data connection once there is one, else its control
+    /// connection.
+    TlsOpened {
+        /// `1.2` or `1.3`.
+        version: &'static str,
+        /// The cipher suite, by its name in the standard.
+        cipher: &'static str,
+        /// Whether the client resumed an earlier TLS session.
+        resumed: bool,
+    },
+    /// A TLS handshake failed, which ends that connection.
+    TlsFailed {
+        /// Why.
+        reason: String,
     },
     /// A login was tried.
     Login {
@@ -222,6 +237,8 @@ pub enum CloseReason {
     Overloaded,
     /// A command line over the limit.
     LineTooLong,
+    /// The TLS handshake failed.
+    TlsFailed,
     /// The server was stopped.
     Shutdown,
 }
@@ -238,6 +255,8 @@ impl What {
     pub fn name(&self) -> &'static str {
         match self {
             Self::SessionOpened { .. } => "session_opened",
+            Self::TlsOpened { .. } => "tls_opened",
+            Self::TlsFailed { .. } => "tls_failed",
             Self::Login { .. } => "login",
             Self::Command { .. } => "command",
             Self::DataOffered { .. } => "data_offered",
@@ -309,6 +328,10 @@ impl fmt::Display for Event {
             What::SessionOpened { listener, family, tls } => {
                 write!(f, "opened: {ends}, {family:?}, listener {listener}{}", if *tls { ", TLS" } else { "" })
             }
+            What::TlsOpened { version, cipher, resumed } => {
+                write!(f, "encrypted: {ends}, TLS {version}, {cipher}{}", if *resumed { ", resumed" } else { "" })
+            }
+            What::TlsFailed { reason } => write!(f, "TLS handshake failed: {ends}: {}", reason.escape_debug()),
             What::Login { user, outcome, attempts } => {
                 let (user, outcome) = (user.escape_debug(), snake(outcome));
                 write!(f, "login of {user}: {outcome} (attempt {attempts}), client {}", ends.client)

@@ -37,10 +37,10 @@ impl Events {
     }
 
     /// Begins the record of a session.
-    pub(crate) fn open_session(self: &Arc<Self>, listener: SocketAddr, ends: Ends) -> Recorder {
+    pub(crate) fn open_session(self: &Arc<Self>, listener: SocketAddr, ends: Ends, tls: bool) -> Recorder {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let recorder = Recorder { events: Arc::clone(self), session, ends, opened: Instant::now() };
-        recorder.record(What::SessionOpened { listener, family: ends.family(), tls: false });
+        recorder.record(What::SessionOpened { listener, family: ends.family(), tls });
         recorder
     }
 }

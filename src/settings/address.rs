@@ -21,8 +21,14 @@ fn elements(value: &Value) -> Parsed<Vec<Value>> {
     }
 }
 
-/// Control listeners.
+/// Control listeners, one at least.
 pub(crate) fn listeners(value: &Value) -> Parsed<Vec<SocketAddr>> {
+    let listeners = listeners_if_any(value)?;
+    if listeners.is_empty() { Err(Bad::because(value, "the server would listen nowhere")) } else { Ok(listeners) }
+}
+
+/// Further listeners, or none.
+pub(crate) fn listeners_if_any(value: &Value) -> Parsed<Vec<SocketAddr>> {
     let mut listeners = Vec::new();
     let mut bad = Vec::new();
     for element in elements(value)? {
@@ -35,11 +41,7 @@ pub(crate) fn listeners(value: &Value) -> Parsed<Vec<SocketAddr>> {
             Err(more) => bad.extend(more),
         }
     }
-    match (bad.is_empty(), listeners.is_empty()) {
-        (true, true) => Err(Bad::because(value, "the server would listen nowhere")),
-        (true, false) => Ok(listeners),
-        (false, _) => Err(bad),
-    }
+    if bad.is_empty() { Ok(listeners) } else { Err(bad) }
 }
 
 fn listener(value: &Value) -> Parsed<SocketAddr> {

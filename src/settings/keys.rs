@@ -1,10 +1,16 @@
 //! The one table of everything that can be set: what a key is called, what it takes, how it is read and shown.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use config::Value;
 
 use super::address;
 use super::value::{self, Bad, Choices, Parsed, choice_name, quoted};
-use super::{Advertised, Anonymous, Ascii, Epsv, LogFormat, LogLevel, PassiveAddress, PassivePeer, Settings};
+use super::{
+    Advertised, Anonymous, Ascii, Encryption, Epsv, LogFormat, LogLevel, PassiveAddress, PassivePeer, Settings,
+    TlsVersion,
+};
 
 /// A setting.
 pub struct Key {
@@ -24,6 +30,9 @@ const EPSV: &Choices<Epsv> = &[("on", Epsv::On), ("ipv6-only", Epsv::Ipv6Only)];
 const ANONYMOUS: &Choices<Anonymous> =
     &[("off", Anonymous::Off), ("read-only", Anonymous::ReadOnly), ("read-write", Anonymous::ReadWrite)];
 const ASCII: &Choices<Ascii> = &[("convert", Ascii::Convert), ("binary", Ascii::Binary)];
+const ENCRYPTION: &Choices<Encryption> =
+    &[("off", Encryption::Off), ("optional", Encryption::Optional), ("required", Encryption::Required)];
+const TLS_VERSION: &Choices<TlsVersion> = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 const FORMAT: &Choices<LogFormat> = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVEL: &Choices<LogLevel> = &[
     ("error", LogLevel::Error),
@@ -40,10 +49,7 @@ pub static KEYS: &[Key] = &[
         name: "server.listen",
         allowed: r#"a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
         set: |settings, value| address::listeners(value).map(|it| settings.server.listen = it),
-        show: |settings| {
-            let listeners: Vec<_> = settings.server.listen.iter().map(|it| quoted(&it.to_string())).collect();
-            format!("[{}]", listeners.join(", "))
-        },
+        show: |settings| show_listeners(&settings.server.listen),
     },
     Key {
         name: "server.greeting",
@@ -130,10 +136,7 @@ pub static KEYS: &[Key] = &[
         name: "accounts.file",
         allowed: r#"the path of the accounts file, or "" for none"#,
         set: |settings, value| value::path_unless("", value).map(|it| settings.accounts.file = it),
-        show: |settings| match &settings.accounts.file {
-            Some(file) => quoted(&file.to_string_lossy()),
-            None => quoted(""),
-        },
+        show: |settings| show_path(settings.accounts.file.as_deref(), ""),
     },
     Key {
         name: "accounts.anonymous",
@@ -154,6 +157,48 @@ pub static KEYS: &[Key] = &[
         show: |settings| settings.transfer.sha256.to_string(),
     },
     Key {
+        name: "tls.certificate",
+        allowed: r#"the path of a PEM file, or "" for no TLS"#,
+        set: |settings, value| value::path_unless("", value).map(|it| settings.tls.certificate = it),
+        show: |settings| show_path(settings.tls.certificate.as_deref(), ""),
+    },
+    Key {
+        name: "tls.key",
+        allowed: r#"the path of a PEM file, or "" for no TLS"#,
+        set: |settings, value| value::path_unless("", value).map(|it| settings.tls.key = it),
+        show: |settings| show_path(settings.tls.key.as_deref(), ""),
+    },
+    Key {
+        name: "tls.control",
+        allowed: r#""off", "optional" or "required""#,
+        set: |settings, value| value::choice(value, ENCRYPTION).map(|it| settings.tls.control = it),
+        show: |settings| choice_name(&settings.tls.control, ENCRYPTION),
+    },
+    Key {
+        name: "tls.data",
+        allowed: r#""off", "optional" or "required""#,
+        set: |settings, value| value::choice(value, ENCRYPTION).map(|it| settings.tls.data = it),
+        show: |settings| choice_name(&settings.tls.data, ENCRYPTION),
+    },
+    Key {
+        name: "tls.implicit",
+        allowed: r#"a list of "address:port", such as ["0.0.0.0:990", "[::]:990"], or [] for none"#,
+        set: |settings, value| address::listeners_if_any(value).map(|it| settings.tls.implicit = it),
+        show: |settings| show_listeners(&settings.tls.implicit),
+    },
+    Key {
+        name: "tls.require_resumption",
+        allowed: "true or false",
+        set: |settings, value| value::switch(value).map(|it| settings.tls.require_resumption = it),
+        show: |settings| settings.tls.require_resumption.to_string(),
+    },
+    Key {
+        name: "tls.minimum",
+        allowed: r#""1.2" or "1.3""#,
+        set: |settings, value| value::choice(value, TLS_VERSION).map(|it| settings.tls.minimum = it),
+        show: |settings| choice_name(&settings.tls.minimum, TLS_VERSION),
+    },
+    Key {
         name: "log.format",
         allowed: r#""text" or "json""#,
         set: |settings, value| value::choice(value, FORMAT).map(|it| settings.log.format = it),
@@ -169,10 +214,7 @@ pub static KEYS: &[Key] = &[
         name: "log.sessions",
         allowed: r#"the path of the session log, or "-" for standard output"#,
         set: |settings, value| value::path_unless("-", value).map(|it| settings.log.sessions = it),
-        show: |settings| match &settings.log.sessions {
-            Some(file) => quoted(&file.to_string_lossy()),
-            None => quoted("-"),
-        },
+        show: |settings| show_path(settings.log.sessions.as_deref(), "-"),
     },
 ];
 
@@ -209,6 +251,15 @@ pub(crate) fn sections() -> Vec<&'static str> {
 pub(crate) fn in_section(section: &str) -> Vec<&'static str> {
     let keys = KEYS.iter().map(Key::parts);
     keys.filter(|(of, _)| *of == section).map(|(_, name)| name).collect()
+}
+
+fn show_listeners(listeners: &[SocketAddr]) -> String {
+    let listeners: Vec<_> = listeners.iter().map(|it| quoted(&it.to_string())).collect();
+    format!("[{}]", listeners.join(", "))
+}
+
+fn show_path(path: Option<&Path>, none: &str) -> String {
+    quoted(path.map_or(none.into(), Path::to_string_lossy).as_ref())
 }
 
 fn show_passive_address(address: &PassiveAddress) -> String {

@@ -7,7 +7,7 @@ use std::path::Path;
 use config::{Config, ConfigError, Environment, Map, Source, Value, ValueKind};
 
 use super::keys::{self, KEYS};
-use super::{Anonymous, Faults, Settings, document};
+use super::{Anonymous, Encryption, Faults, Settings, document};
 
 /// What the command line sets.
 #[derive(Debug, Clone, Default)]
@@ -225,6 +225,36 @@ impl Loaded {
                 "accounts.anonymous = \"off\" without an accounts file lets nobody in; set accounts.file too",
             );
         }
+        self.check_tls(faults);
+    }
+
+    /// Whether what is asked for can be had.
+    fn check_tls(&self, faults: &mut Faults) {
+        let keys = ["tls.certificate", "tls.key", "tls.control", "tls.data", "tls.implicit", "tls.require_resumption"];
+        if !faults.leave_usable(&keys) {
+            return;
+        }
+        let tls = &self.settings.tls;
+        let mut wrong = |key: &str, text: &str| faults.push_value(key, self.origin(key), format!("{key} {text}"));
+        match (&tls.certificate, &tls.key) {
+            (Some(_), None) => wrong("tls.certificate", "is set without its key; set tls.key too"),
+            (None, Some(_)) => wrong("tls.key", "is set without its certificate; set tls.certificate too"),
+            _ => {}
+        }
+        let (control, data) = (tls.control == Encryption::Required, tls.data == Encryption::Required);
+        let asked = [
+            ("tls.control", control),
+            ("tls.data", data),
+            ("tls.implicit", !tls.implicit.is_empty()),
+            ("tls.require_resumption", tls.require_resumption),
+        ];
+        if tls.certificate.is_none() && tls.key.is_none() {
+            for (key, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+                wrong(key, "needs a certificate; set tls.certificate and tls.key too");
+            }
+        } else if data && tls.control == Encryption::Off && tls.implicit.is_empty() {
+            wrong("tls.data", "= \"required\" cannot be done with tls.control = \"off\"; make that \"optional\"");
+        }
     }
 }
 
@@ -366,7 +396,7 @@ mod tests {
             ),
             (
                 "\n[sever]\n",
-                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, transfer, log"#,
+                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, transfer, tls, log"#,
             ),
             ("log = 3", "f.toml:1: log is a section; write [log] and its keys below it"),
             (
@@ -381,6 +411,16 @@ mod tests {
             (
                 "[accounts]\nanonymous = \"off\"",
                 r#"f.toml:2: accounts.anonymous = "off" without an accounts file lets nobody in; set accounts.file too"#,
+            ),
+            ("[tls]\ncertificate = \"c.pem\"", "f.toml:2: tls.certificate is set without its key; set tls.key too"),
+            (
+                "[tls]\ncontrol = \"required\"\nimplicit = [\"0.0.0.0:990\"]",
+                "f.toml:2: tls.control needs a certificate; set tls.certificate and tls.key too\n\
+                 f.toml:3: tls.implicit needs a certificate; set tls.certificate and tls.key too",
+            ),
+            (
+                "[tls]\ncertificate = \"c\"\nkey = \"k\"\ncontrol = \"off\"\ndata = \"required\"",
+                r#"f.toml:5: tls.data = "required" cannot be done with tls.control = "off"; make that "optional""#,
             ),
             (
                 "[storage]\numask = \"0200\"",

@@ -33,6 +33,8 @@ pub struct Settings {
     pub accounts: AccountSettings,
     /// `[transfer]`: how bytes are carried.
     pub transfer: TransferSettings,
+    /// `[tls]`: how connections are encrypted.
+    pub tls: TlsSettings,
     /// `[log]`: what is written about it.
     pub log: LogSettings,
 }
@@ -151,6 +153,45 @@ pub enum Ascii {
     Binary,
 }
 
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct TlsSettings {
+    /// The server's certificate and those above it, in PEM. Without one nothing is encrypted.
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key, in PEM.
+    pub key: Option<PathBuf>,
+    /// AUTH TLS on the listeners of `server.listen`.
+    pub control: Encryption,
+    /// PROT P.
+    pub data: Encryption,
+    /// Listeners whose connections begin with a TLS handshake.
+    pub implicit: Vec<SocketAddr>,
+    /// Whether a data connection must resume the TLS session of its control connection.
+    pub require_resumption: bool,
+    /// The oldest version that is spoken.
+    pub minimum: TlsVersion,
+}
+
+/// Whether connections are encrypted (`tls.control`, `tls.data`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// They are not.
+    Off,
+    /// As the client likes.
+    Optional,
+    /// They have to be.
+    Required,
+}
+
+/// `tls.minimum`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 and later.
+    V1_2,
+    /// TLS 1.3 and later.
+    V1_3,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogSettings {
@@ -222,6 +263,20 @@ impl Default for AccountSettings {
 impl Default for TransferSettings {
     fn default() -> Self {
         Self { ascii: Ascii::Convert, sha256: false }
+    }
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            key: None,
+            control: Encryption::Optional,
+            data: Encryption::Optional,
+            implicit: Vec::new(),
+            require_resumption: false,
+            minimum: TlsVersion::V1_2,
+        }
     }
 }
 

@@ -1,0 +1,457 @@
+//! TLS by rustls: the certificate and its key, read again when their files change, and a TLS channel over a socket.
+//!
+//! The channel drives rustls itself on the non-blocking socket instead of through tokio-rustls: control reads and writes
+//! at the same time and may drop either call, and data measures how long nothing moved.
+
+use std::fs;
+use std::io::{self, BufRead, IoSlice, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::{HandshakeKind, InconsistentKeys, ProtocolVersion, ServerConfig, ServerConnection};
+use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
+use tokio::time::timeout;
+use x509_parser::parse_x509_certificate;
+
+use crate::settings::value::quoted;
+use crate::settings::{Faults, Loaded, TlsSettings, TlsVersion};
+
+/// How long a client may take for its handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is read from a control connection at once.
+const CONTROL_PIECE: usize = 4 << 10;
+
+/// What is read from a data connection at once: rustls by itself asks the kernel for 4 KiB at a time.
+const DATA_PIECE: usize = 64 << 10;
+
+/// What ties data connections to their control connection, the session's number: it is in the tickets that the session's
+/// client gets, which only this process can make and read.
+pub(crate) type Identity = [u8; 8];
+
+/// The certificate in force.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    settings: TlsSettings,
+    /// Its tickets can be presented again and again, and outlive a change of the certificate.
+    ticketer: Arc<dyn ProducesTickets>,
+    pair: RwLock<Pair>,
+}
+
+/// A certificate with its key, as read from the files.
+#[derive(Debug)]
+struct Pair {
+    control: Arc<ServerConfig>,
+    data: Arc<ServerConfig>,
+    /// The files when they were last read, well or in vain.
+    seen: Seen,
+}
+
+/// What changes when a file is replaced or written.
+type Seen = [Option<(u64, u64, u64, i64, i64, i64)>; 2];
+
+/// What is wrong with the value of a key, as it follows `key = value`.
+type Wrong = (&'static str, String);
+
+impl Tls {
+    /// Reads what the settings name; `None` when they name no certificate.
+    pub fn load(settings: &TlsSettings) -> Result<Option<Self>, Vec<Wrong>> {
+        let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
+            return Ok(None);
+        };
+        let ticketer = ring::Ticketer::new()
+            .map_err(|error| vec![("tls.certificate", format!("cannot be used: no random numbers: {error}"))])?;
+        warn_of_a_public_key(key);
+        let seen = seen(certificate, key);
+        let pair = Pair::read(settings, &ticketer, seen)?;
+        Ok(Some(Self { settings: settings.clone(), ticketer, pair: RwLock::new(pair) }))
+    }
+
+    /// What would stop `serve` at the certificate or the key.
+    pub fn check(loaded: &Loaded) -> Faults {
+        let mut faults = Faults::default();
+        let settings = &loaded.settings.tls;
+        for (name, text) in Self::load(settings).err().unwrap_or_default() {
+            faults.push_value(name, loaded.origin(name), with_value(settings, name, &text));
+        }
+        faults
+    }
+
+    /// The same of a server that is started without a file.
+    pub fn start(settings: &TlsSettings) -> Result<Option<Self>, Faults> {
+        Self::load(settings).map_err(|wrong| {
+            let mut faults = Faults::default();
+            for (name, text) in wrong {
+                faults.push_value(name, "settings", with_value(settings, name, &text));
+            }
+            faults
+        })
+    }
+
+    /// Begins TLS on a control connection.
+    pub async fn accept_control(&self, stream: &TcpStream, identity: &Identity) -> io::Result<Channel> {
+        self.follow();
+        let config = Arc::clone(&self.pair.read().unwrap_or_else(PoisonError::into_inner).control);
+        Channel::accept(stream, config, identity, CONTROL_PIECE).await
+    }
+
+    /// Begins TLS on a data connection of the session `identity`.
+    pub async fn accept_data(&self, stream: &TcpStream, identity: &Identity) -> io::Result<Channel> {
+        let config = Arc::clone(&self.pair.read().unwrap_or_else(PoisonError::into_inner).data);
+        Channel::accept(stream, config, identity, DATA_PIECE).await
+    }
+
+    /// Reads the files again when they have changed. A faulty pair is reported once, and the old one stays in force.
+    fn follow(&self) {
+        let (Some(certificate), Some(key)) = (&self.settings.certificate, &self.settings.key) else { return };
+        let now = seen(certificate, key);
+        if self.pair.read().unwrap_or_else(PoisonError::into_inner).seen == now {
+            return;
+        }
+        let mut pair = self.pair.write().unwrap_or_else(PoisonError::into_inner);
+        if pair.seen == now {
+            return;
+        }
+        match Pair::read(&self.settings, &self.ticketer, now) {
+            Ok(new) => {
+                *pair = new;
+                tracing::info!(certificate = %certificate.display(), "the certificate was read again");
+            }
+            Err(wrong) => {
+                pair.seen = now;
+                for (name, text) in wrong {
+                    let text = with_value(&self.settings, name, &text);
+                    tracing::error!("{text}; the certificate read before stays in force");
+                }
+            }
+        }
+    }
+}
+
+fn with_value(settings: &TlsSettings, name: &str, text: &str) -> String {
+    let path = if name == "tls.key" { &settings.key } else { &settings.certificate };
+    let path = path.as_deref().unwrap_or(Path::new("")).to_string_lossy();
+    format!("{name} = {} {text}", quoted(&path))
+}
+
+fn seen(certificate: &Path, key: &Path) -> Seen {
+    [certificate, key].map(|path| {
+        let found = fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec(), found.ctime_nsec()))
+    })
+}
+
+/// A key that every user of the machine can read is no secret.
+fn warn_of_a_public_key(key: &Path) {
+    if fs::metadata(key).is_ok_and(|found| found.mode() & 0o004 != 0) {
+        tracing::warn!(key = %key.display(), "everybody on this machine can read the key; chmod o-r it");
+    }
+}
+
+impl Pair {
+    fn read(settings: &TlsSettings, ticketer: &Arc<dyn ProducesTickets>, seen: Seen) -> Result<Self, Vec<Wrong>> {
+        let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
+            return Err(vec![("tls.certificate", "names no certificate".to_owned())]);
+        };
+        let (chain, key) = match (read_chain(certificate), read_key(key)) {
+            (Ok(chain), Ok(key)) => (chain, key),
+            (chain, key) => {
+                let chain = chain.err().map(|text| ("tls.certificate", text));
+                let key = key.err().map(|text| ("tls.key", text));
+                return Err([chain, key].into_iter().flatten().collect());
+            }
+        };
+        let versions: &[&rustls::SupportedProtocolVersion] = match settings.minimum {
+            TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        };
+        let provider: Arc<CryptoProvider> = ring::default_provider().into();
+        let built = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+        let mut config = built.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                vec![("tls.key", "does not fit the certificate; name the key that it was made for".to_owned())]
+            }
+            error => vec![("tls.certificate", format!("cannot be used: {error}; name another certificate and key"))],
+        })?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Arc::clone(ticketer);
+        let control = Arc::new(config.clone());
+        // Clients resume the control connection's session. A ticket on a data connection would lie unread in an uploading
+        // client's socket, and its close would become a reset that takes the last bytes along.
+        config.send_tls13_tickets = 0;
+        Ok(Self { control, data: Arc::new(config), seen })
+    }
+}
+
+/// The certificates of a PEM file, the server's own first. The words of a fault follow `key = value`.
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = read(path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|error| format!("is no PEM file: {error}; write the certificate as PEM"))?;
+    let Some(own) = chain.first() else {
+        return Err("has no certificate in it; name a PEM file with BEGIN CERTIFICATE".to_owned());
+    };
+    let (_, parsed) = parse_x509_certificate(own)
+        .map_err(|error| format!("is no certificate that can be read: {error}; make it anew"))?;
+    let end = parsed.validity().not_after;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    if end.timestamp() < now {
+        return Err(format!("has expired on {end}; renew it"));
+    }
+    Ok(chain)
+}
+
+/// The first private key of a PEM file.
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            "has no private key in it; name a PEM file with BEGIN PRIVATE KEY, without a password".to_owned()
+        }
+        error => format!("is no PEM file: {error}; write the key as PEM"),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("cannot be read: {error}; name a PEM file that this user may read"))
+}
+
+/// TLS over a socket that the caller holds. Nothing in here waits but the handshake.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    connection: ServerConnection,
+    /// Encrypted bytes from the socket; those from `at` to `filled` wait for rustls.
+    raw: Box<[u8]>,
+    at: usize,
+    filled: usize,
+    /// The peer has closed the socket's other side.
+    ended: bool,
+}
+
+impl Channel {
+    async fn accept(
+        stream: &TcpStream,
+        config: Arc<ServerConfig>,
+        identity: &Identity,
+        piece: usize,
+    ) -> io::Result<Self> {
+        let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
+        // What is written is bounded by whoever writes, who sends it before the next.
+        connection.set_buffer_limit(None);
+        connection.set_resumption_data(identity);
+        let mut channel = Self { connection, raw: vec![0; piece].into(), at: 0, filled: 0, ended: false };
+        let handshake = timeout(HANDSHAKE_LIMIT, channel.shake_hands(stream)).await;
+        handshake.unwrap_or_else(|_| {
+            let text = format!("no TLS handshake within {} s", HANDSHAKE_LIMIT.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })?;
+        Ok(channel)
+    }
+
+    async fn shake_hands(&mut self, stream: &TcpStream) -> io::Result<()> {
+        loop {
+            consume_budget().await;
+            match self.flush(stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    stream.writable().await?;
+                    continue;
+                }
+                result => result?,
+            }
+            if !self.connection.is_handshaking() {
+                return Ok(());
+            }
+            if self.ended {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client closed it in the TLS handshake"));
+            }
+            match self.receive(stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
+                result => result?,
+            }
+        }
+    }
+
+    /// Appends what has come to `buffer`, within its capacity; 0 says that the peer has ended TLS as it should.
+    pub fn read(&mut self, stream: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        loop {
+            let mut reader = self.connection.reader();
+            match reader.fill_buf() {
+                Ok(plain) => {
+                    let count = plain.len().min(buffer.capacity() - buffer.len());
+                    buffer.extend_from_slice(&plain[..count]);
+                    reader.consume(count);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    let text = "it ended without TLS's close_notify, so its last bytes may be missing";
+                    return Err(io::Error::new(error.kind(), text));
+                }
+                Err(error) => return Err(error),
+            }
+            self.receive(stream)?;
+        }
+    }
+
+    /// Encrypts all of `bytes`; [`Channel::flush`] sends them.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.connection.writer().write_all(bytes)
+    }
+
+    /// Sends what is encrypted, or as much of it as the socket takes (`WouldBlock`).
+    pub fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut Socket(stream))?;
+        }
+        Ok(())
+    }
+
+    /// Whether encrypted bytes wait for the socket.
+    pub fn has_unsent(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// Says that nothing follows; [`Channel::flush`] sends it.
+    pub fn close_notify(&mut self) {
+        self.connection.send_close_notify();
+    }
+
+    /// Whether the client resumed an earlier session, and if so, what ties it to a control connection.
+    pub fn resumed(&self) -> Option<&[u8]> {
+        let resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        self.connection.received_resumption_data().filter(|_| resumed)
+    }
+
+    /// `1.2` or `1.3`.
+    pub fn version(&self) -> &'static str {
+        match self.connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "1.3",
+            _ => "1.2",
+        }
+    }
+
+    /// The cipher suite by its name in the standard.
+    pub fn cipher(&self) -> &'static str {
+        self.connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default()
+    }
+
+    /// Has rustls take encrypted bytes, from the socket when none wait.
+    fn receive(&mut self, stream: &TcpStream) -> io::Result<()> {
+        if self.at == self.filled {
+            (self.at, self.filled) = (0, 0);
+            self.filled = stream.try_read(&mut self.raw)?;
+            self.ended = self.filled == 0;
+        }
+        // At the end this reads nothing, which tells rustls that it is the end.
+        self.at += self.connection.read_tls(&mut &self.raw[self.at..self.filled])?;
+        let taken = self.connection.process_new_packets();
+        // Answers of TLS itself, an alert for instance. They go out with the next flush at the latest.
+        let sent = self.flush(stream);
+        taken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        match sent {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The socket as rustls writes to it.
+struct Socket<'a>(&'a TcpStream);
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(pieces)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// What is wrong with this pair, where `DIR` stands for its directory.
+    fn wrong(certificate: &str, key: &str) -> Vec<Wrong> {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            if !text.is_empty() {
+                fs::write(&path, text).unwrap();
+            }
+            Some(path)
+        };
+        let (certificate, key) = (place("certificate.pem", certificate), place("key.pem", key));
+        Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }).err().unwrap_or_default()
+    }
+
+    fn pair(until: i32) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        parameters.not_before = date_time_ymd(2020, 1, 1);
+        parameters.not_after = date_time_ymd(until, 1, 1);
+        (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn each_fault_says_what_to_do() {
+        let ((certificate, key), (old, old_key)) = (pair(4000), pair(2021));
+        assert_eq!(wrong(&certificate, &key), []);
+        assert_eq!(wrong(&(certificate.clone() + &old), &key), [], "only the server's own counts");
+        let missing = "cannot be read: No such file or directory (os error 2); name a PEM file that this user may read";
+        assert_eq!(wrong("", ""), [("tls.certificate", missing.to_owned()), ("tls.key", missing.to_owned())]);
+        for (certificate, key, name, text) in [
+            (&key, &key, "tls.certificate", "has no certificate in it; name a PEM file with BEGIN CERTIFICATE"),
+            (
+                &certificate,
+                &certificate,
+                "tls.key",
+                "has no private key in it; name a PEM file with BEGIN PRIVATE KEY, without a password",
+            ),
+            (&certificate, &old_key, "tls.key", "does not fit the certificate; name the key that it was made for"),
+            (&old, &old_key, "tls.certificate", "has expired on Jan  1 00:00:00 2021 +00:00; renew it"),
+        ] {
+            assert_eq!(wrong(certificate, key), [(name, text.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn a_changed_pair_is_read_again_and_a_faulty_one_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = ["certificate.pem", "key.pem"].map(|name| directory.path().join(name));
+        let put = |(certificate, key): &(String, String)| {
+            fs::write(&paths[0], certificate).unwrap();
+            fs::write(&paths[1], key).unwrap();
+        };
+        put(&pair(4000));
+        let [certificate, key] = paths.clone().map(Some);
+        let tls = Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }).unwrap().unwrap();
+        let config = || {
+            tls.follow();
+            Arc::clone(&tls.pair.read().unwrap().control)
+        };
+        let first = config();
+        assert!(Arc::ptr_eq(&first, &config()), "nothing has changed");
+        fs::write(&paths[1], "no key").unwrap();
+        assert!(Arc::ptr_eq(&first, &config()), "a faulty pair");
+        fs::remove_file(&paths[0]).unwrap();
+        assert!(Arc::ptr_eq(&first, &config()), "half a pair");
+        put(&pair(4001));
+        assert!(!Arc::ptr_eq(&first, &config()), "a new pair");
+    }
+}
