@@ -7,13 +7,14 @@ use std::fs;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::{HandshakeKind, InconsistentKeys, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
@@ -32,24 +33,21 @@ const CONTROL_PIECE: usize = 4 << 10;
 /// What is read from a data connection at once: rustls by itself asks the kernel for 4 KiB at a time.
 const DATA_PIECE: usize = 64 << 10;
 
-/// What ties data connections to their control connection, the session's number: it is in the tickets that the session's
-/// client gets, which only this process can make and read.
-pub(crate) type Identity = [u8; 8];
+/// TLS sessions remembered for clients without tickets (curl with TLS 1.2).
+const CACHED_SESSIONS: usize = 4096;
 
 /// The certificate in force.
 #[derive(Debug)]
 pub(crate) struct Tls {
     settings: TlsSettings,
-    /// Its tickets can be presented again and again, and outlive a change of the certificate.
-    ticketer: Arc<dyn ProducesTickets>,
+    memory: Arc<Memory>,
     pair: RwLock<Pair>,
 }
 
 /// A certificate with its key, as read from the files.
 #[derive(Debug)]
 struct Pair {
-    control: Arc<ServerConfig>,
-    data: Arc<ServerConfig>,
+    config: Arc<ServerConfig>,
     /// The files when they were last read, well or in vain.
     seen: Seen,
 }
@@ -66,12 +64,13 @@ impl Tls {
         let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
             return Ok(None);
         };
-        let ticketer = ring::Ticketer::new()
+        let tickets = ring::Ticketer::new()
             .map_err(|error| vec![("tls.certificate", format!("cannot be used: no random numbers: {error}"))])?;
+        let memory = Arc::new(Memory { tickets, cache: ServerSessionMemoryCache::new(CACHED_SESSIONS) });
         warn_of_a_public_key(key);
         let seen = seen(certificate, key);
-        let pair = Pair::read(settings, &ticketer, seen)?;
-        Ok(Some(Self { settings: settings.clone(), ticketer, pair: RwLock::new(pair) }))
+        let pair = Pair::read(settings, seen)?;
+        Ok(Some(Self { settings: settings.clone(), memory, pair: RwLock::new(pair) }))
     }
 
     /// What would stop `serve` at the certificate or the key.
@@ -95,17 +94,28 @@ impl Tls {
         })
     }
 
-    /// Begins TLS on a control connection.
-    pub async fn accept_control(&self, stream: &TcpStream, identity: &Identity) -> io::Result<Channel> {
+    /// Begins TLS on the control connection of an FTP session.
+    pub async fn accept_control(&self, stream: &TcpStream, session: u64) -> io::Result<Channel> {
         self.follow();
-        let config = Arc::clone(&self.pair.read().unwrap_or_else(PoisonError::into_inner).control);
-        Channel::accept(stream, config, identity, CONTROL_PIECE).await
+        let (config, binding) = self.config(session);
+        Channel::accept(stream, config, binding, CONTROL_PIECE).await
     }
 
-    /// Begins TLS on a data connection of the session `identity`.
-    pub async fn accept_data(&self, stream: &TcpStream, identity: &Identity) -> io::Result<Channel> {
-        let config = Arc::clone(&self.pair.read().unwrap_or_else(PoisonError::into_inner).data);
-        Channel::accept(stream, config, identity, DATA_PIECE).await
+    /// Begins TLS on a data connection of an FTP session.
+    pub async fn accept_data(&self, stream: &TcpStream, session: u64) -> io::Result<Channel> {
+        let (mut config, binding) = self.config(session);
+        // Clients resume the control connection's session. A ticket on a data connection would lie unread in an uploading
+        // client's socket, and its close would become a reset that takes the last bytes along.
+        config.send_tls13_tickets = 0;
+        Channel::accept(stream, config, binding, DATA_PIECE).await
+    }
+
+    fn config(&self, session: u64) -> (ServerConfig, Arc<Binding>) {
+        let binding = Arc::new(Binding { memory: Arc::clone(&self.memory), session, resumed: AtomicU64::new(0) });
+        let mut config = ServerConfig::clone(&self.pair.read().unwrap_or_else(PoisonError::into_inner).config);
+        config.ticketer = Arc::clone(&binding) as _;
+        config.session_storage = Arc::clone(&binding) as _;
+        (config, binding)
     }
 
     /// Reads the files again when they have changed. A faulty pair is reported once, and the old one stays in force.
@@ -119,7 +129,7 @@ impl Tls {
         if pair.seen == now {
             return;
         }
-        match Pair::read(&self.settings, &self.ticketer, now) {
+        match Pair::read(&self.settings, now) {
             Ok(new) => {
                 *pair = new;
                 tracing::info!(certificate = %certificate.display(), "the certificate was read again");
@@ -156,7 +166,7 @@ fn warn_of_a_public_key(key: &Path) {
 }
 
 impl Pair {
-    fn read(settings: &TlsSettings, ticketer: &Arc<dyn ProducesTickets>, seen: Seen) -> Result<Self, Vec<Wrong>> {
+    fn read(settings: &TlsSettings, seen: Seen) -> Result<Self, Vec<Wrong>> {
         let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
             return Err(vec![("tls.certificate", "names no certificate".to_owned())]);
         };
@@ -176,19 +186,80 @@ impl Pair {
         let built = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-        let mut config = built.map_err(|error| match error {
+        let config = built.map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 vec![("tls.key", "does not fit the certificate; name the key that it was made for".to_owned())]
             }
             error => vec![("tls.certificate", format!("cannot be used: {error}; name another certificate and key"))],
         })?;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::clone(ticketer);
-        let control = Arc::new(config.clone());
-        // Clients resume the control connection's session. A ticket on a data connection would lie unread in an uploading
-        // client's socket, and its close would become a reset that takes the last bytes along.
-        config.send_tls13_tickets = 0;
-        Ok(Self { control, data: Arc::new(config), seen })
+        Ok(Self { config: Arc::new(config), seen })
+    }
+}
+
+/// What TLS sessions are resumed from. It outlives a change of the certificate.
+#[derive(Debug)]
+struct Memory {
+    /// Made and read by this process only, and good again and again: clients present the ticket of the control connection
+    /// for each transfer.
+    tickets: Arc<dyn ProducesTickets>,
+    cache: Arc<ServerSessionMemoryCache>,
+}
+
+/// What one connection has rustls remember, with the FTP session's number in front, and what it resumed. rustls could
+/// keep such a number by itself (`set_resumption_data`), but in TLS 1.3 only.
+#[derive(Debug)]
+struct Binding {
+    memory: Arc<Memory>,
+    session: u64,
+    /// The FTP session whose TLS session was looked up last; they count from 1.
+    resumed: AtomicU64,
+}
+
+impl Binding {
+    fn bind(&self, remembered: &[u8]) -> Vec<u8> {
+        [&self.session.to_be_bytes(), remembered].concat()
+    }
+
+    fn unbind(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        let (session, remembered) = bound.split_first_chunk()?;
+        self.resumed.store(u64::from_be_bytes(*session), Ordering::Relaxed);
+        Some(remembered.to_vec())
+    }
+}
+
+impl ProducesTickets for Binding {
+    fn enabled(&self) -> bool {
+        self.memory.tickets.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.memory.tickets.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.memory.tickets.encrypt(&self.bind(plain))
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.unbind(&self.memory.tickets.decrypt(cipher)?)
+    }
+}
+
+impl StoresServerSessions for Binding {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.memory.cache.put(key, self.bind(&value))
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.unbind(&self.memory.cache.get(key)?)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.unbind(&self.memory.cache.take(key)?)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
     }
 }
 
@@ -228,6 +299,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 #[derive(Debug)]
 pub(crate) struct Channel {
     connection: ServerConnection,
+    binding: Arc<Binding>,
     /// Encrypted bytes from the socket; those from `at` to `filled` wait for rustls.
     raw: Box<[u8]>,
     at: usize,
@@ -237,17 +309,11 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    async fn accept(
-        stream: &TcpStream,
-        config: Arc<ServerConfig>,
-        identity: &Identity,
-        piece: usize,
-    ) -> io::Result<Self> {
-        let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
+    async fn accept(stream: &TcpStream, config: ServerConfig, binding: Arc<Binding>, piece: usize) -> io::Result<Self> {
+        let mut connection = ServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
         // What is written is bounded by whoever writes, who sends it before the next.
         connection.set_buffer_limit(None);
-        connection.set_resumption_data(identity);
-        let mut channel = Self { connection, raw: vec![0; piece].into(), at: 0, filled: 0, ended: false };
+        let mut channel = Self { connection, binding, raw: vec![0; piece].into(), at: 0, filled: 0, ended: false };
         let handshake = timeout(HANDSHAKE_LIMIT, channel.shake_hands(stream)).await;
         handshake.unwrap_or_else(|_| {
             let text = format!("no TLS handshake within {} s", HANDSHAKE_LIMIT.as_secs());
@@ -324,10 +390,10 @@ impl Channel {
         self.connection.send_close_notify();
     }
 
-    /// Whether the client resumed an earlier session, and if so, what ties it to a control connection.
-    pub fn resumed(&self) -> Option<&[u8]> {
+    /// The FTP session whose TLS session the client resumed.
+    pub fn resumed(&self) -> Option<u64> {
         let resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        self.connection.received_resumption_data().filter(|_| resumed)
+        resumed.then(|| self.binding.resumed.load(Ordering::Relaxed))
     }
 
     /// `1.2` or `1.3`.
@@ -443,7 +509,7 @@ mod tests {
         let tls = Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }).unwrap().unwrap();
         let config = || {
             tls.follow();
-            Arc::clone(&tls.pair.read().unwrap().control)
+            Arc::clone(&tls.pair.read().unwrap().config)
         };
         let first = config();
         assert!(Arc::ptr_eq(&first, &config()), "nothing has changed");

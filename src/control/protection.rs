@@ -108,8 +108,7 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         let Some(tls) = &shared.tls else { return Err(CloseReason::TlsFailed) };
         self.waiting.clear();
-        let identity = self.recorder.session().to_be_bytes();
-        let handshake = tls.accept_control(self.wire.stream(), &identity);
+        let handshake = tls.accept_control(self.wire.stream(), self.recorder.session());
         match shared.drain.run_until_cancelled(handshake).await {
             Some(Ok(channel)) => {
                 let resumed = channel.resumed().is_some();

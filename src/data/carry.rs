@@ -62,8 +62,7 @@ impl DataConnection {
     /// Has the client begin TLS. With `resume` it must show by it that it is the control connection's client.
     pub async fn encrypt(&mut self, tls: &Tls, resume: bool) -> Result<(), Broken> {
         let (recorder, session) = (&self.terms.recorder, self.terms.recorder.session());
-        let identity = session.to_be_bytes();
-        let handshake = tls.accept_data(&self.stream, &identity);
+        let handshake = tls.accept_data(&self.stream, session);
         let channel = match self.terms.stop.run_until_cancelled(handshake).await {
             None => return Err(Broken::Stopped),
             Some(Err(error)) => {
@@ -73,7 +72,7 @@ impl DataConnection {
             Some(Ok(channel)) => channel,
         };
         let resumed = channel.resumed();
-        if resumed != Some(&identity) {
+        if resumed != Some(session) {
             if resume {
                 let reason = "it did not resume the TLS session of its control connection".to_owned();
                 recorder.record_at(self.ends, What::TlsFailed { reason });

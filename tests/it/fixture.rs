@@ -64,6 +64,8 @@ pub struct Builder {
     server: Vec<String>,
     storage: Vec<String>,
     transfer: Vec<String>,
+    tls: Vec<String>,
+    implicit: Vec<&'static str>,
     anonymous: &'static str,
     accounts: Vec<(String, String, Option<String>)>,
     log_format: &'static str,
@@ -104,6 +106,22 @@ impl Builder {
     /// A line of the `[transfer]` section.
     pub fn transfer(mut self, line: &str) -> Self {
         self.transfer.push(line.to_owned());
+        self
+    }
+
+    /// Has a certificate, made by `longshore tls self-signed`; and these lines of the `[tls]` section.
+    pub fn tls(mut self, lines: &[&str]) -> Self {
+        let (certificate, key) = (self.dir.path().join("certificate.pem"), self.dir.path().join("key.pem"));
+        self_signed(&certificate, &key);
+        self.tls.extend([format!("certificate = {certificate:?}"), format!("key = {key:?}")]);
+        self.tls.extend(lines.iter().map(|line| (*line).to_owned()));
+        self
+    }
+
+    /// Serves implicit FTPS as well.
+    pub fn implicit(mut self) -> Self {
+        self.implicit.push("127.0.0.1:0");
+        self.tls.push(format!("implicit = {:?}", self.implicit));
         self
     }
 
@@ -172,6 +190,7 @@ impl Builder {
              [storage]\nroot = {root:?}\n{storage}\n\n\
              [accounts]\nanonymous = {anonymous:?}\n{accounts}\n\n\
              [transfer]\n{transfer}\n\n\
+             [tls]\n{tls}\n\n\
              [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n",
             listen = self.listen,
             server = self.server.join("\n"),
@@ -179,6 +198,7 @@ impl Builder {
             storage = self.storage.join("\n"),
             anonymous = self.anonymous,
             transfer = self.transfer.join("\n"),
+            tls = self.tls.join("\n"),
             format = self.log_format,
             sessions = dir.join("sessions.json"),
         );
@@ -189,10 +209,18 @@ impl Builder {
         }
         let words = self.under.iter().map(String::as_str).chain([LONGSHORE, "--config"]).collect::<Vec<_>>();
         let mut process = Process::spawn(Command::new(words[0]).args(&words[1..]).arg(&config));
-        let addresses = process.listening(self.listen.len());
+        let addresses = process.listening(self.listen.len() + self.implicit.len());
         let namespace = self.root_in_namespace.then(|| PathBuf::from(format!("/proc/{}/root", process.child.id())));
         Server { dir: self.dir, process, addresses, namespace }
     }
+}
+
+/// Makes a certificate for this machine's own names, as a user would.
+pub fn self_signed(certificate: &Path, key: &Path) {
+    let mut command = Command::new(LONGSHORE);
+    command.args(["tls", "self-signed", "--name", "localhost", "127.0.0.1", "::1", "--certificate"]).arg(certificate);
+    let output = command.arg("--key").arg(key).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 fn add_account(config: &Path, name: &str, password: &str, home: Option<&str>) {
@@ -231,6 +259,8 @@ impl Server {
             server: Vec::new(),
             storage: Vec::new(),
             transfer: Vec::new(),
+            tls: Vec::new(),
+            implicit: Vec::new(),
             anonymous: "read-write",
             accounts: Vec::new(),
             log_format: "json",
@@ -247,6 +277,11 @@ impl Server {
     /// Where it listens on IPv6.
     pub fn address_v6(&self) -> SocketAddr {
         *self.addresses.iter().find(|address| address.is_ipv6()).unwrap()
+    }
+
+    /// Where it listens for implicit FTPS.
+    pub fn implicit(&self) -> SocketAddr {
+        *self.addresses.last().unwrap()
     }
 
     /// A path below the directory that is served.

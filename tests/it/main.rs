@@ -13,5 +13,6 @@ mod log;
 mod protocol;
 mod readme;
 mod shutdown;
+mod tls;
 mod transfers;
 mod uploads;

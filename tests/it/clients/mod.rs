@@ -5,6 +5,7 @@ mod aria2;
 mod classic;
 mod ctrl_c;
 mod curl;
+mod ftps;
 mod lftp;
 mod ncftp;
 mod python;
@@ -34,7 +35,7 @@ const USER: &str = "alice";
 const PASSWORD: &str = "looking-glass";
 
 /// The clients, by the program's name, with the Debian package that brings each.
-const CLIENTS: [(&str, &str); 10] = [
+const CLIENTS: [(&str, &str); 11] = [
     ("tnftp", "tnftp"),
     ("inetutils-ftp", "inetutils-ftp"),
     ("ftp-ssl", "ftp-ssl"),
@@ -45,6 +46,7 @@ const CLIENTS: [(&str, &str); 10] = [
     ("aria2c", "aria2"),
     ("rclone", "rclone"),
     ("python3", "python3"),
+    ("openssl", "openssl"),
 ];
 
 /// Where a program is, if it is installed.
