@@ -123,6 +123,14 @@ impl Server {
         &self.shared.events
     }
 
+    /// Reads the certificate and its key again, if they have changed; a faulty pair is logged and not taken. Handshakes do
+    /// the same by themselves.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.shared.tls {
+            tls.follow();
+        }
+    }
+
     /// Stops: accepts nobody any more, tells idle sessions 421, lets running transfers go on for
     /// `server.shutdown_grace`, and then cuts them off.
     pub async fn shut_down(self) {

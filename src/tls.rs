@@ -119,7 +119,7 @@ impl Tls {
     }
 
     /// Reads the files again when they have changed. A faulty pair is reported once, and the old one stays in force.
-    fn follow(&self) {
+    pub fn follow(&self) {
         let (Some(certificate), Some(key)) = (&self.settings.certificate, &self.settings.key) else { return };
         let now = seen(certificate, key);
         if self.pair.read().unwrap_or_else(PoisonError::into_inner).seen == now {

@@ -30,6 +30,7 @@ Examples:
   longshore --config /etc/longshore.toml        serve as the file says
   longshore check --config /etc/longshore.toml  show what would be in force, and from where
   longshore user add ann --config /etc/longshore.toml --home ann
+  longshore tls self-signed --name ftp.example.org --certificate cert.pem --key key.pem
 
 Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
 Without --config no file is read.

@@ -43,10 +43,17 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
+        // Not one that stops: it has files read again.
+        let mut hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
         let server = Server::start(settings).await?;
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
         announce(server.settings(), server.addresses());
-        let (name, _) = signals.next().await;
+        let name = loop {
+            tokio::select! {
+                (name, _) = signals.next() => break name,
+                _ = hangup.recv() => server.reload(),
+            }
+        };
         tracing::info!("{name}: stopping; running transfers may finish");
         let stop = async {
             server.shut_down().await;

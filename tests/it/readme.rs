@@ -14,11 +14,12 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 5] = [
+const BLOCKS: [(&str, &str); 6] = [
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
     ("cargo run --release -- check", "the_check_finds_the_shipped_settings_good"),
+    ("longshore tls self-signed", "the_ftps_block_serves_encrypted"),
     ("mkdir -p ftp/ann", "the_accounts_block_makes_an_account_that_can_log_in"),
 ];
 
@@ -216,6 +217,28 @@ fn the_accounts_block_makes_an_account_that_can_log_in() {
     let mut ftp = Ftp::connect(process.listening(1)[0]);
     ftp.login("ann", "secret");
     ftp.expect(257, "PWD");
+}
+
+#[test]
+fn the_ftps_block_serves_encrypted() {
+    let dir = directory();
+    let config: Vec<String> = blocks("toml").into_iter().filter(|block| block.contains("[tls]")).collect();
+    fs::write(dir.path().join("longshore.toml"), &config[0]).unwrap();
+    let block = block("longshore tls self-signed");
+    let [make, serve, fetch] = block.lines().collect::<Vec<_>>()[..] else { panic!("{block}") };
+    run(make, dir.path());
+    let arguments = serve.strip_prefix("longshore ").unwrap().replace("2121", "0");
+    let mut process = Process::spawn(Command::new(LONGSHORE).args(arguments.split(' ')).current_dir(dir.path()));
+    let families = 1 + usize::from(TcpListener::bind("[::]:0").is_ok());
+    let addresses = process.listening(families);
+    let mut clear = Ftp::connect(([127, 0, 0, 1], addresses[0].port()).into());
+    clear.expect(530, "USER anonymous");
+    if Command::new("curl").arg("--version").output().is_err() {
+        return;
+    }
+    // By the address: what `localhost` is first differs, and so do the ports of the two families here.
+    let fetch = fetch.replace("localhost:2121", &format!("127.0.0.1:{}", addresses[0].port()));
+    assert!(run(&format!("{fetch} --silent --show-error --max-time 10"), dir.path()).contains("welcome.txt"));
 }
 
 /// Variables are written in the text, not in blocks.

@@ -516,6 +516,17 @@ fn a_made_key_is_private_and_nothing_is_replaced() {
     assert!(!dir.path().join("other").exists());
 }
 
+#[test]
+fn a_hangup_has_the_certificate_read_again_and_ends_nothing() {
+    let mut server = Server::builder().tls(&[]).start();
+    let mut ftp = Secure::explicit(&server).login();
+    fs::write(server.beside("key.pem"), "no key").unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    poll(|| server.output().contains("has no private key in it").then_some(())).expect("the fault is logged");
+    ftp.expect(257, "PWD");
+    assert!(server.is_alive());
+}
+
 /// The end of the server does not wait for somebody who dawdles over a handshake.
 #[test]
 fn a_handshake_does_not_delay_the_exit() {
