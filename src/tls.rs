@@ -101,12 +101,12 @@ impl Tls {
         Channel::accept(stream, config, binding, CONTROL_PIECE).await
     }
 
-    /// Begins TLS on a data connection of an FTP session.
-    pub async fn accept_data(&self, stream: &TcpStream, session: u64) -> io::Result<Channel> {
+    /// Begins TLS on a data connection of an FTP session, for a download or an upload.
+    pub async fn accept_data(&self, stream: &TcpStream, session: u64, upload: bool) -> io::Result<Channel> {
         let (mut config, binding) = self.config(session);
-        // Clients resume the control connection's session. A ticket on a data connection would lie unread in an uploading
-        // client's socket, and its close would become a reset that takes the last bytes along.
-        config.send_tls13_tickets = 0;
+        // OpenSSL presents a ticket of TLS 1.3 only once, so a download brings the next one (curl lives on that). An uploading
+        // client may leave it unread in its socket, and its close becomes a reset that takes the last bytes along: curl does.
+        config.send_tls13_tickets = usize::from(!upload);
         Channel::accept(stream, config, binding, DATA_PIECE).await
     }
 

@@ -200,11 +200,12 @@ impl Session {
         let result = match self.say(&Reply::new(150, plan.opening)).await {
             Ok(()) => {
                 let (shared, private) = (Arc::clone(&self.shared), self.protection.private);
+                let upload = plan.direction == Direction::FromClient;
                 let resume = shared.settings.tls.require_resumption;
                 let work = async {
                     // Behind the 150, where clients begin the handshake.
                     if let Some(tls) = shared.tls.as_ref().filter(|_| private) {
-                        connection.encrypt(tls, resume).await?;
+                        connection.encrypt(tls, resume, upload).await?;
                     }
                     carry(&connection).await?;
                     connection.end().await;

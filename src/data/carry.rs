@@ -59,10 +59,11 @@ pub(crate) enum Broken {
 }
 
 impl DataConnection {
-    /// Has the client begin TLS. With `resume` it must show by it that it is the control connection's client.
-    pub async fn encrypt(&mut self, tls: &Tls, resume: bool) -> Result<(), Broken> {
+    /// Has the client begin TLS, for a download or an upload. With `resume` it must show by it that it is the control
+    /// connection's client.
+    pub async fn encrypt(&mut self, tls: &Tls, resume: bool, upload: bool) -> Result<(), Broken> {
         let (recorder, session) = (&self.terms.recorder, self.terms.recorder.session());
-        let handshake = tls.accept_data(&self.stream, session);
+        let handshake = tls.accept_data(&self.stream, session, upload);
         let channel = match self.terms.stop.run_until_cancelled(handshake).await {
             None => return Err(Broken::Stopped),
             Some(Err(error)) => {

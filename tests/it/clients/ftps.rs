@@ -21,7 +21,8 @@ fn resumed(server: &Server) -> usize {
     server.events().iter().filter(|event| event["event"] == "tls_opened" && event["resumed"] == true).count()
 }
 
-fn curl(lines: &[&str], extra: &[&str]) {
+/// Downloads, a listing, and this many uploads in one session.
+fn curl(lines: &[&str], extra: &[&str], uploads: usize) {
     let Some(client) = client("curl") else { return };
     let (server, big) = strict(lines);
     client.write("up.bin", &big);
@@ -35,24 +36,27 @@ fn curl(lines: &[&str], extra: &[&str]) {
         run(&[&format!("{url}/big.bin"), "-o", "big.bin", &format!("{url}/"), "-o", "listing.txt"]);
         assert!(client.read("big.bin") == big);
         assert!(String::from_utf8(client.read("listing.txt")).unwrap().contains("big.bin"));
-        run(&["-T", "up.bin", &format!("{url}/up-{scheme}.bin")]);
-        assert!(server.read(&format!("up-{scheme}.bin")) == big);
+        let names: Vec<_> = (0..uploads).map(|number| format!("up-{scheme}-{number}.bin")).collect();
+        let urls: Vec<_> = names.iter().map(|name| format!("{url}/{name}")).collect();
+        run(&urls.iter().flat_map(|url| ["-T", "up.bin", url.as_str()]).collect::<Vec<_>>());
+        assert!(names.iter().all(|name| server.read(name) == big));
     }
 }
 
 #[test]
 fn curl_over_tls() {
-    curl(&[], &[]);
+    curl(&[], &[], 2);
 }
 
 #[test]
 fn curl_over_tls_1_2() {
-    curl(&["require_resumption = true"], &["--tls-max", "1.2"]);
+    curl(&["require_resumption = true"], &["--tls-max", "1.2"], 2);
 }
 
 #[test]
 fn curl_resumes_on_data_connections() {
-    curl(&["require_resumption = true"], &[]);
+    // Its OpenSSL presents a ticket of TLS 1.3 only once, and an upload brings no other.
+    curl(&["require_resumption = true"], &[], 1);
 }
 
 #[test]
