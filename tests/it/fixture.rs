@@ -64,6 +64,7 @@ pub struct Builder {
     server: Vec<String>,
     storage: Vec<String>,
     transfer: Vec<String>,
+    limits: Vec<String>,
     anonymous: &'static str,
     accounts: Vec<(String, String, Option<String>)>,
     log_format: &'static str,
@@ -104,6 +105,12 @@ impl Builder {
     /// A line of the `[transfer]` section.
     pub fn transfer(mut self, line: &str) -> Self {
         self.transfer.push(line.to_owned());
+        self
+    }
+
+    /// A line of the `[limits]` section.
+    pub fn limits(mut self, line: &str) -> Self {
+        self.limits.push(line.to_owned());
         self
     }
 
@@ -172,6 +179,7 @@ impl Builder {
              [storage]\nroot = {root:?}\n{storage}\n\n\
              [accounts]\nanonymous = {anonymous:?}\n{accounts}\n\n\
              [transfer]\n{transfer}\n\n\
+             [limits]\n{limits}\n\n\
              [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n",
             listen = self.listen,
             server = self.server.join("\n"),
@@ -179,6 +187,7 @@ impl Builder {
             storage = self.storage.join("\n"),
             anonymous = self.anonymous,
             transfer = self.transfer.join("\n"),
+            limits = self.limits.join("\n"),
             format = self.log_format,
             sessions = dir.join("sessions.json"),
         );
@@ -231,6 +240,7 @@ impl Server {
             server: Vec::new(),
             storage: Vec::new(),
             transfer: Vec::new(),
+            limits: Vec::new(),
             anonymous: "read-write",
             accounts: Vec::new(),
             log_format: "json",
