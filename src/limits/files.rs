@@ -5,9 +5,9 @@ use rustix::process::{Resource, getrlimit};
 /// Descriptors of the process itself: standard streams, the session log, the reactor, the root, the accounts file.
 const ITSELF: u64 = 32;
 
-/// Descriptors of one session at its busiest: the control connection, the home, three of the engine, and the data
-/// connection, the file and its directory of a transfer.
-const OF_A_SESSION: u64 = 8;
+/// Descriptors of one session at its busiest, counted in `/proc`: the control connection and the home; besides, three of
+/// the engine and a passive port, or the data connection, the file, its directory and the upload beside it.
+const OF_A_SESSION: u64 = 6;
 
 /// What to change so that `max_sessions` fit into the descriptors that this process may have, or `None` when they do.
 /// The soft limit is what counts, unless it will be `raised` to the hard one.
@@ -38,13 +38,13 @@ mod tests {
 
     #[test]
     fn the_advice_names_what_is_needed_and_what_would_fit() {
-        assert_eq!(too_few(1000, 2, Some(8034)), None);
+        assert_eq!(too_few(1000, 2, Some(6034)), None);
         assert_eq!(too_few(1000, 2, None), None);
         let advice = too_few(1000, 2, Some(4096)).unwrap();
-        assert!(advice.contains("may need 8034 open files, and the limit is 4096"), "{advice}");
-        assert!(advice.ends_with("set limits.max_sessions = 507"), "{advice}");
-        assert_eq!(too_few(507, 2, Some(4096)), None);
-        assert!(too_few(508, 2, Some(4096)).is_some());
+        assert!(advice.contains("may need 6034 open files, and the limit is 4096"), "{advice}");
+        assert!(advice.ends_with("set limits.max_sessions = 677"), "{advice}");
+        assert_eq!(too_few(677, 2, Some(4096)), None);
+        assert!(too_few(678, 2, Some(4096)).is_some());
         assert!(too_few(1, 2, Some(10)).unwrap().ends_with("= 1"));
     }
 }

@@ -23,10 +23,9 @@ impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
 
     /// The value of `key`, made when there is none, and the newest from now on.
     pub fn touch(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        if !self.entries.contains_key(&key) && self.entries.len() >= self.limit {
-            if let Some((_, oldest)) = self.by_age.pop_first() {
-                self.entries.remove(&oldest);
-            }
+        let is_full = !self.entries.contains_key(&key) && self.entries.len() >= self.limit;
+        if let Some((_, oldest)) = is_full.then(|| self.by_age.pop_first()).flatten() {
+            self.entries.remove(&oldest);
         }
         self.touches += 1;
         let (touch, value) = self.entries.entry(key).or_insert_with(|| (0, make()));
