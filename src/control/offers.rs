@@ -13,7 +13,7 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::data::Offer;
 use crate::ports::{PassiveListener, PortClass};
-use crate::sessions::{Mode, What};
+use crate::sessions::{Ends, Mode, What};
 use crate::settings::{Advertised, Epsv, PassiveAddress};
 
 /// How long a name in `passive_address` may take to be looked up.
@@ -176,6 +176,14 @@ impl Session {
                 Reply::new(425, "The server does not know its own address now. Use EPSV, or tell the administrator.")
             }),
         }
+    }
+}
+
+/// The next stranger at the offered port, if there is one; see [`PassiveListener::stranger`].
+pub(super) async fn next_stranger(offer: &mut Option<Offer>, client: IpAddr) -> Ends {
+    match offer {
+        Some(Offer::Passive(listener)) => Ends { client: listener.stranger(client).await, server: listener.address() },
+        _ => std::future::pending().await,
     }
 }
 

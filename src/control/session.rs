@@ -14,14 +14,16 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::command::{self, Command, Verb};
 use super::login::Login;
+use super::offers::next_stranger;
 use super::parameters::Parameters;
 use super::reply::Reply;
 use super::status::Running;
 use super::wire::{Incoming, LINE_LIMIT, Wire};
-use crate::data::Offer;
+use crate::data::{Offer, turned_away};
 use crate::engine::Engine;
 use crate::limits::SessionPermit;
 use crate::sessions::{CloseReason, Ends, Recorder, Totals, What};
+use crate::settings::PassivePeer;
 use crate::storage::VirtualPath;
 
 /// Commands that may wait for a transfer's end. Further ones are refused, so that an ABOR behind them is still seen.
@@ -182,6 +184,8 @@ impl Session {
             None if login < idle => (login, CloseReason::LoginTimeout),
             _ => (idle, CloseReason::IdleTimeout),
         };
+        let own = self.recorder.ends().client.ip();
+        let screened = server.passive_peer == PassivePeer::SameAddress;
         let offer = self.offered_at + shared.settings.limits.passive_offer_timeout;
         loop {
             tokio::select! {
@@ -195,6 +199,7 @@ impl Session {
                     Incoming::TooLong => Err(CloseReason::LineTooLong),
                     Incoming::End => Err(CloseReason::ClientLeft),
                 }),
+                ends = next_stranger(&mut self.offer, own), if screened => turned_away(&self.recorder, ends),
                 () = sleep(ENGINE_IDLE), if self.engine.is_open() => self.engine.close(),
             }
         }
