@@ -104,8 +104,9 @@ impl Tls {
     /// Begins TLS on a data connection of an FTP session, for a download or an upload.
     pub async fn accept_data(&self, stream: &TcpStream, session: u64, upload: bool) -> io::Result<Channel> {
         let (mut config, binding) = self.config(session);
-        // OpenSSL presents a ticket of TLS 1.3 only once, so a download brings the next one (curl lives on that). An uploading
-        // client may leave it unread in its socket, and its close becomes a reset that takes the last bytes along: curl does.
+        // OpenSSL presents a ticket of TLS 1.3 only once, so a download brings the next one (curl lives on that). An
+        // uploading client may leave it unread in its socket, and its close becomes a reset that takes the last bytes
+        // along: curl does.
         config.send_tls13_tickets = usize::from(!upload);
         Channel::accept(stream, config, binding, DATA_PIECE).await
     }
@@ -199,8 +200,8 @@ impl Pair {
 /// What TLS sessions are resumed from. It outlives a change of the certificate.
 #[derive(Debug)]
 struct Memory {
-    /// Made and read by this process only, and good again and again: clients present the ticket of the control connection
-    /// for each transfer.
+    /// Made and read by this process only, and good again and again: clients present the ticket of the control
+    /// connection for each transfer.
     tickets: Arc<dyn ProducesTickets>,
     cache: Arc<ServerSessionMemoryCache>,
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::engine::Homes;
+use crate::limits::Limits;
 use crate::ports::PassivePorts;
 use crate::sessions::Events;
 use crate::settings::Settings;
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub settings: Settings,
     pub accounts: Arc<Accounts>,
     pub homes: Arc<Homes>,
+    pub limits: Arc<Limits>,
     pub passive: Arc<PassivePorts>,
     /// The certificate; none means that nothing is encrypted.
     pub tls: Option<Tls>,

@@ -66,6 +66,7 @@ pub struct Builder {
     transfer: Vec<String>,
     tls: Vec<String>,
     implicit: Vec<&'static str>,
+    limits: Vec<String>,
     anonymous: &'static str,
     accounts: Vec<(String, String, Option<String>)>,
     log_format: &'static str,
@@ -122,6 +123,12 @@ impl Builder {
     pub fn implicit(mut self) -> Self {
         self.implicit.push("127.0.0.1:0");
         self.tls.push(format!("implicit = {:?}", self.implicit));
+        self
+    }
+
+    /// A line of the `[limits]` section.
+    pub fn limits(mut self, line: &str) -> Self {
+        self.limits.push(line.to_owned());
         self
     }
 
@@ -191,6 +198,7 @@ impl Builder {
              [accounts]\nanonymous = {anonymous:?}\n{accounts}\n\n\
              [transfer]\n{transfer}\n\n\
              [tls]\n{tls}\n\n\
+             [limits]\n{limits}\n\n\
              [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n",
             listen = self.listen,
             server = self.server.join("\n"),
@@ -199,6 +207,7 @@ impl Builder {
             anonymous = self.anonymous,
             transfer = self.transfer.join("\n"),
             tls = self.tls.join("\n"),
+            limits = self.limits.join("\n"),
             format = self.log_format,
             sessions = dir.join("sessions.json"),
         );
@@ -261,6 +270,7 @@ impl Server {
             transfer: Vec::new(),
             tls: Vec::new(),
             implicit: Vec::new(),
+            limits: Vec::new(),
             anonymous: "read-write",
             accounts: Vec::new(),
             log_format: "json",

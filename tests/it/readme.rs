@@ -14,13 +14,14 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 6] = [
+const BLOCKS: [(&str, &str); 7] = [
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
     ("cargo run --release -- check", "the_check_finds_the_shipped_settings_good"),
     ("longshore tls self-signed", "the_ftps_block_serves_encrypted"),
     ("mkdir -p ftp/ann", "the_accounts_block_makes_an_account_that_can_log_in"),
+    ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
 ];
 
 fn file(name: &str) -> String {
@@ -239,6 +240,18 @@ fn the_ftps_block_serves_encrypted() {
     // By the address: what `localhost` is first differs, and so do the ports of the two families here.
     let fetch = fetch.replace("localhost:2121", &format!("127.0.0.1:{}", addresses[0].port()));
     assert!(run(&format!("{fetch} --silent --show-error --max-time 10"), dir.path()).contains("welcome.txt"));
+}
+
+#[test]
+fn the_limits_block_shows_the_limits_in_force() {
+    let dir = directory();
+    let config = blocks("toml").into_iter().find(|block| block.starts_with("[limits]")).unwrap();
+    fs::write(dir.path().join("limits.toml"), &config).unwrap();
+    let output = run(&block("longshore check --config limits.toml"), dir.path());
+    for line in config.lines().skip(1) {
+        assert!(output.contains(&format!("limits.{line} ")), "{line} is not in\n{output}");
+    }
+    assert!(output.contains("limits.login_delay_max = 60 "), "{output}");
 }
 
 /// Variables are written in the text, not in blocks.
