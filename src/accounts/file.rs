@@ -6,9 +6,9 @@ use config::{Value, ValueKind};
 
 use super::PasswordHash;
 use crate::settings::document::{self, Table};
-use crate::settings::value::{self, Bad, Choices, Parsed};
+use crate::settings::value::{self, Bad, Parsed};
 use crate::settings::{Faults, Settings};
-use crate::storage::rights::Rights;
+use crate::storage::rights::{Action, Rights, Words};
 
 /// A user as written.
 #[derive(Debug, Clone)]
@@ -22,9 +22,6 @@ pub struct User {
     /// What the user may do there.
     pub rights: Rights,
 }
-
-/// The names of [`Rights`] in the file.
-pub const PERMISSIONS: &Choices<Rights> = &[("read-only", Rights::ReadOnly), ("read-write", Rights::ReadWrite)];
 
 /// A user of whom not all is known yet.
 struct Draft {
@@ -74,10 +71,49 @@ static KEYS: &[Key] = &[
     },
     Key {
         name: "permissions",
-        allowed: r#""read-only" or "read-write""#,
-        set: |draft, value, _| value::choice(value, PERMISSIONS).map(|it| draft.rights = it),
+        allowed: r#""read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }"#,
+        set: |draft, value, _| permissions(value).map(|it| draft.rights = it),
     },
 ];
+
+/// What a user may do: everywhere, or by path.
+fn permissions(value: &Value) -> Parsed<Rights> {
+    let ValueKind::Table(rules) = &value.kind else {
+        return words(value).map(Rights::everywhere);
+    };
+    let (mut by_path, mut bad) = (Vec::new(), Vec::new());
+    for (pattern, allowed) in rules {
+        let written = Value::new(allowed.origin().map(str::to_owned).as_ref(), pattern.as_str());
+        bad.extend(Rights::check_pattern(pattern).err().into_iter().flat_map(|why| Bad::because(&written, why)));
+        match words(allowed) {
+            Ok(words) => by_path.push((pattern.as_str(), words)),
+            Err(more) => bad.extend(more),
+        }
+    }
+    match (bad.is_empty(), by_path.is_empty()) {
+        (true, true) => Err(Bad::because(value, "the table is empty")),
+        (true, false) => Ok(Rights::by_path(by_path)),
+        (false, _) => Err(bad),
+    }
+}
+
+/// A preset's name, or a list of words.
+fn words(value: &Value) -> Parsed<Words> {
+    match &value.kind {
+        ValueKind::Array(items) if items.is_empty() => Err(Bad::because(value, "the list is empty")),
+        ValueKind::Array(items) => {
+            let (mut actions, mut bad) = (Vec::new(), Vec::new());
+            for item in items {
+                match value::choice(item, &Action::ALL) {
+                    Ok(action) => actions.push(action),
+                    Err(more) => bad.extend(more),
+                }
+            }
+            if bad.is_empty() { Ok(Words::of(actions)) } else { Err(bad) }
+        }
+        _ => value::choice(value, &Words::PRESETS),
+    }
+}
 
 /// A password in the clear may stand where a hash belongs: it must not get into messages and logs.
 fn hide(mut bad: Vec<Bad>) -> Vec<Bad> {
@@ -194,7 +230,12 @@ fn user(item: Value, root: &Root, others: &[User], faults: &mut Faults) -> Optio
         faults.push(origin, "user is a list of tables; write [[user]] above each user's keys");
         return None;
     };
-    let mut draft = Draft { name: None, password: None, home: root.path().to_owned(), rights: Rights::ReadWrite };
+    let mut draft = Draft {
+        name: None,
+        password: None,
+        home: root.path().to_owned(),
+        rights: Rights::everywhere(Words::READ_WRITE),
+    };
     for (name, value) in &entries {
         let origin = value.origin().unwrap_or_default();
         match KEYS.iter().find(|key| key.name == name) {
@@ -241,10 +282,43 @@ mod tests {
         let text = "[[user]]\nname = \"ann\"\npassword = \"HASH\"\n\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\n\
                     home = \"class/bob\"\npermissions = \"read-only\"\n";
         let users = parse_users(text).unwrap();
-        let facts: Vec<_> = users.iter().map(|user| (&*user.name, user.home.to_str().unwrap(), user.rights)).collect();
-        let expected = [("ann", "/srv/ftp", Rights::ReadWrite), ("bob", "/srv/ftp/class/bob", Rights::ReadOnly)];
+        let facts: Vec<_> =
+            users.iter().map(|user| (&*user.name, user.home.to_str().unwrap(), user.rights.to_string())).collect();
+        let expected =
+            [("ann", "/srv/ftp", "read-write".to_owned()), ("bob", "/srv/ftp/class/bob", "read-only".to_owned())];
         assert_eq!(facts, expected);
         assert!(parse_users("# nobody yet\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn permissions_are_a_preset_words_or_rules_by_path() {
+        let user = |line: &str| format!("[[user]]\nname = \"ann\"\npassword = \"HASH\"\npermissions = {line}\n");
+        let faults_of = |line: &str| {
+            let faults = parse_users(&user(line)).unwrap_err();
+            faults.lines().map(|line| line.split("; write").next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        for (line, shown) in [
+            ("\"none\"", "none"),
+            ("[\"list\", \"mkdir\"]", "list+mkdir"),
+            ("[\"list\", \"read\"]", "read-only"),
+            ("{ \"/\" = \"read-only\", \"/in/*\" = [\"create\"] }", "/ read-only, /in/* create"),
+        ] {
+            assert_eq!(parse_users(&user(line)).unwrap()[0].rights.to_string(), shown, "{line}");
+        }
+        for (line, faults) in [
+            ("[]", &["a.toml:4: user.permissions = [] is not allowed (the list is empty)"][..]),
+            ("{}", &["a.toml:4: user.permissions = {  } is not allowed (the table is empty)"]),
+            ("[\"raed\"]", &["a.toml:4: user.permissions = \"raed\" is not allowed"]),
+            (
+                "{ \"in\" = \"none\", \"/x\" = 1 }",
+                &[
+                    "a.toml:4: user.permissions = \"in\" is not allowed (a path pattern begins with /, which is the home)",
+                    "a.toml:4: user.permissions = 1 is not allowed",
+                ],
+            ),
+        ] {
+            assert_eq!(faults_of(line), faults, "{line}");
+        }
     }
 
     #[test]
@@ -297,7 +371,7 @@ a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' na
 a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions
 a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$); write an argon2id hash, as `longshore user passwd` does
 a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
-a.toml:12: user.permissions = "all" is not allowed; write "read-only" or "read-write"
+a.toml:12: user.permissions = "all" is not allowed; write "read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }
 a.toml:13: the user "bob" is there twice; remove one of them
 a.toml:17: user.name = "a\nb" is not allowed (it has control characters); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
 a.toml:21: name is there twice; keep one of them

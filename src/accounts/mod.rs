@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::settings::{Anonymous, Faults, Settings};
-use crate::storage::rights::Rights;
+use crate::storage::rights::{Rights, Words};
 use register::Register;
 
 pub(crate) mod edit;
@@ -74,13 +74,15 @@ impl Accounts {
     /// Reads the accounts file that the settings name, if any. Homes need not exist.
     pub fn load(settings: &Settings) -> Result<Self, Faults> {
         let root = file::Root::of(settings)?;
-        let guest = |rights| {
+        let guest = |words| {
+            let rights = Rights::everywhere(words);
             Arc::new(Account { name: "anonymous".to_owned(), home: root.path().to_owned(), rights, anonymous: true })
         };
         let guest = match settings.accounts.anonymous {
             Anonymous::Off => None,
-            Anonymous::ReadOnly => Some(guest(Rights::ReadOnly)),
-            Anonymous::ReadWrite => Some(guest(Rights::ReadWrite)),
+            Anonymous::ReadOnly => Some(guest(Words::READ_ONLY)),
+            Anonymous::ReadWrite => Some(guest(Words::READ_WRITE)),
+            Anonymous::AddOnly => Some(guest(Words::ADD_ONLY)),
         };
         let register = Arc::new(Register::load(settings.accounts.file.clone(), root)?);
         let checks = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));

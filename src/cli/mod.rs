@@ -86,7 +86,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     root: Option<String>,
     /// What users without a password may do
-    #[arg(long, value_name = "RIGHTS", value_parser = ["off", "read-only", "read-write"])]
+    #[arg(long, value_name = "RIGHTS", value_parser = ["off", "read-only", "read-write", "add-only"])]
     anonymous: Option<String>,
     /// Write more about what happens; -vv for everything
     #[arg(short, long, action = clap::ArgAction::Count)]

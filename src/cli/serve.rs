@@ -126,6 +126,7 @@ fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
         Anonymous::Off => "with your user name and password",
         Anonymous::ReadOnly => "as user anonymous with any password, to list and download",
         Anonymous::ReadWrite => "as user anonymous with any password, to list, download, upload and delete",
+        Anonymous::AddOnly => "as user anonymous with any password, to upload new files",
     };
     if let Some(address) = addresses.first() {
         let (ip, port) = (address.ip(), address.port());

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use super::{columns, finish, print};
 use crate::accounts::PasswordHash;
 use crate::accounts::edit::AccountsFile;
-use crate::accounts::file::{self, PERMISSIONS, Root, User};
+use crate::accounts::file::{self, Root, User};
 use crate::settings::{Flags, load};
 
 /// More than fits into a command line of FTP is no password for it.
@@ -117,11 +117,7 @@ fn check_new(name: &str, home: Option<&str>, root: &Root) -> anyhow::Result<Path
 }
 
 fn list(users: &[User]) -> anyhow::Result<()> {
-    let row = |user: &User| {
-        let permissions = PERMISSIONS.iter().find(|(_, rights)| *rights == user.rights);
-        let permissions = permissions.map_or("", |(name, _)| name).to_owned();
-        [user.name.clone(), user.home.display().to_string(), permissions]
-    };
+    let row = |user: &User| [user.name.clone(), user.home.display().to_string(), user.rights.to_string()];
     let head = ["NAME", "HOME", "PERMISSIONS"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(users.iter().map(row)).collect();
     print(&columns(&rows))

@@ -11,7 +11,6 @@ use super::session::{Answer, AtEnd, Session};
 use crate::accounts::{Account, Refusal, is_anonymous};
 use crate::engine::{Engine, NotLetIn};
 use crate::sessions::{CloseReason, LoginOutcome, What};
-use crate::storage::rights::Rights;
 use crate::storage::{Storage, VirtualPath};
 
 /// Failed logins that end a session, as in vsftpd and ProFTPD.
@@ -89,11 +88,7 @@ impl Session {
     }
 
     fn welcome(&mut self, account: Arc<Account>, storage: Storage) -> Reply {
-        let may = match account.rights {
-            Rights::ReadOnly => "list and download",
-            Rights::ReadWrite => "list, download and upload",
-        };
-        let text = format!("Welcome, {}. You may {may}.", account.name);
+        let text = format!("Welcome, {}. You may {}.", account.name, account.rights.sentence());
         self.login = Some(Login { account, storage });
         Reply::new(230, text)
     }

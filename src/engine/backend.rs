@@ -51,7 +51,10 @@ impl Homes {
     pub(super) fn room(&self, account: &Account) -> io::Result<Room> {
         let below = account.home.strip_prefix(&self.path).map_err(io::Error::other)?;
         let place = self.place(self.root.open_dir(Path::new(".").join(below))?)?;
-        Ok(Room { storage: Storage::new(Arc::clone(&place.home), account.rights), place })
+        let storage = Storage::new(Arc::clone(&place.home), account.rights.clone());
+        // What guests upload is nobody's.
+        let storage = if account.anonymous { storage } else { storage.owned_by(&account.name) };
+        Ok(Room { storage, place })
     }
 
     fn place(&self, directory: Dir) -> io::Result<Arc<Place>> {
@@ -211,7 +214,7 @@ mod tests {
     use unftp_core::auth::DefaultUser;
 
     use super::*;
-    use crate::storage::rights::Rights;
+    use crate::storage::rights::{Rights, Words};
 
     /// A root with the home `alice`, and a directory beside it.
     fn root() -> (TempDir, Homes, Account) {
@@ -221,7 +224,8 @@ mod tests {
         let root = base.path().join("root").canonicalize().unwrap();
         let homes = Homes::open(&root).unwrap();
         let home = root.join("alice");
-        let account = Account { name: "alice".to_owned(), home, rights: Rights::ReadWrite, anonymous: false };
+        let account =
+            Account { name: "alice".to_owned(), home, rights: Rights::everywhere(Words::READ_WRITE), anonymous: false };
         (base, homes, account)
     }
 

@@ -21,8 +21,12 @@ pub struct Key {
 const ON_OFF: &Choices<bool> = &[("on", true), ("off", false)];
 const PASSIVE_PEER: &Choices<PassivePeer> = &[("same-address", PassivePeer::SameAddress), ("any", PassivePeer::Any)];
 const EPSV: &Choices<Epsv> = &[("on", Epsv::On), ("ipv6-only", Epsv::Ipv6Only)];
-const ANONYMOUS: &Choices<Anonymous> =
-    &[("off", Anonymous::Off), ("read-only", Anonymous::ReadOnly), ("read-write", Anonymous::ReadWrite)];
+const ANONYMOUS: &Choices<Anonymous> = &[
+    ("off", Anonymous::Off),
+    ("read-only", Anonymous::ReadOnly),
+    ("read-write", Anonymous::ReadWrite),
+    ("add-only", Anonymous::AddOnly),
+];
 const ASCII: &Choices<Ascii> = &[("convert", Ascii::Convert), ("binary", Ascii::Binary)];
 const FORMAT: &Choices<LogFormat> = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVEL: &Choices<LogLevel> = &[
@@ -137,7 +141,7 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "accounts.anonymous",
-        allowed: r#""off", "read-only" or "read-write""#,
+        allowed: r#""off", "read-only", "read-write" or "add-only""#,
         set: |settings, value| value::choice(value, ANONYMOUS).map(|it| settings.accounts.anonymous = it),
         show: |settings| choice_name(&settings.accounts.anonymous, ANONYMOUS),
     },

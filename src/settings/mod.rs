@@ -131,6 +131,8 @@ pub enum Anonymous {
     ReadOnly,
     /// They may do everything below the root.
     ReadWrite,
+    /// They may upload new files, and see none.
+    AddOnly,
 }
 
 /// `[transfer]`

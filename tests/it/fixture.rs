@@ -66,6 +66,7 @@ pub struct Builder {
     transfer: Vec<String>,
     anonymous: &'static str,
     accounts: Vec<(String, String, Option<String>)>,
+    account_lines: Vec<(String, String)>,
     log_format: &'static str,
     under: Vec<String>,
     root_in_namespace: bool,
@@ -123,6 +124,12 @@ impl Builder {
     pub fn account_at(mut self, name: &str, password: &str, home: &str) -> Self {
         self.accounts.push((name.to_owned(), password.to_owned(), Some(home.to_owned())));
         self
+    }
+
+    /// An account with more lines in the accounts file.
+    pub fn account_with(mut self, name: &str, password: &str, lines: &str) -> Self {
+        self.account_lines.push((name.to_owned(), lines.to_owned()));
+        self.account(name, password)
     }
 
     /// The session log in lines for people; the server's `events` cannot be read then.
@@ -187,6 +194,12 @@ impl Builder {
         for (name, password, home) in &self.accounts {
             add_account(&config, name, password, home.as_deref());
         }
+        for (name, lines) in &self.account_lines {
+            let path = dir.join("accounts.toml");
+            let (text, named) = (fs::read_to_string(&path).unwrap(), format!("name = {name:?}\n"));
+            assert!(text.contains(&named), "{text}");
+            fs::write(&path, text.replace(&named, &format!("{named}{lines}\n"))).unwrap();
+        }
         let words = self.under.iter().map(String::as_str).chain([LONGSHORE, "--config"]).collect::<Vec<_>>();
         let mut process = Process::spawn(Command::new(words[0]).args(&words[1..]).arg(&config));
         let addresses = process.listening(self.listen.len());
@@ -233,6 +246,7 @@ impl Server {
             transfer: Vec::new(),
             anonymous: "read-write",
             accounts: Vec::new(),
+            account_lines: Vec::new(),
             log_format: "json",
             under: Vec::new(),
             root_in_namespace: false,
