@@ -113,7 +113,7 @@ impl From<Line> for Cli {
 /// accounts.
 pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
     let (loaded, mut faults) = load_usable(args.config.as_deref(), env::vars_os(), &args.flags());
-    if faults.leave_usable(&["storage.root", "accounts.file", "log.sessions"]) {
+    if faults.leave_usable(&["storage.root", "accounts.file", "accounts.template", "log.sessions"]) {
         faults.extend(loaded.check_places());
         faults.extend(Accounts::load(&loaded.settings).err().unwrap_or_default());
     }

@@ -48,6 +48,9 @@ impl Session {
             Ok(_) => LoginOutcome::Ok,
             Err(NotLetIn::Refused(Refusal::UnknownUser)) => LoginOutcome::UnknownUser,
             Err(NotLetIn::Refused(Refusal::WrongPassword)) => LoginOutcome::WrongPassword,
+            Err(NotLetIn::Refused(Refusal::Disabled)) => LoginOutcome::Disabled,
+            Err(NotLetIn::Refused(Refusal::Expired)) => LoginOutcome::Expired,
+            Err(NotLetIn::Refused(Refusal::NotFromHere)) => LoginOutcome::NotFromHere,
             Err(NotLetIn::Refused(Refusal::AnonymousOff)) => LoginOutcome::AnonymousOff,
             Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::NoHome | NotLetIn::Unavailable) => {
                 LoginOutcome::Unavailable
@@ -81,7 +84,7 @@ impl Session {
         let stop = CancellationToken::new();
         let idle = Engine::new(Arc::clone(&self.shared.accounts), Arc::clone(&self.shared.homes));
         let mut engine = std::mem::replace(&mut self.engine, idle);
-        let login = stop.run_until_cancelled(engine.login(name, password));
+        let login = stop.run_until_cancelled(engine.login(name, password, self.recorder.ends().client.ip()));
         let result = self.beside(&stop, AtEnd::GoOn, login).await;
         self.engine = engine;
         result.unwrap_or(Err(NotLetIn::Unavailable))

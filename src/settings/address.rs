@@ -83,6 +83,32 @@ pub(crate) fn passive_address(value: &Value) -> Parsed<PassiveAddress> {
     if bad.is_empty() { Ok(PassiveAddress::ByClient(networks)) } else { Err(bad) }
 }
 
+/// A list of networks; a single address is one too.
+pub(crate) fn networks(value: &Value) -> Parsed<Vec<IpNet>> {
+    let mut networks = Vec::new();
+    let mut bad = Vec::new();
+    for element in elements(value)? {
+        let Ok(written) = text(&element) else {
+            bad.extend(Bad::not_allowed(&element));
+            continue;
+        };
+        match network(written) {
+            Some(IpNet::V6(net)) if net.prefix_len() >= 96 && net.addr().to_ipv4_mapped().is_some() => {
+                bad.extend(Bad::because(&element, "it is an IPv4 network in disguise"));
+            }
+            // Somebody who writes 10.0.0.1/8 may mean the host, and may mean the network.
+            Some(net)
+                if written.contains('/') && written.parse::<IpNet>().is_ok_and(|as_written| as_written != net) =>
+            {
+                bad.extend(Bad::because(&element, format!("the network of this host is {net}")));
+            }
+            Some(net) => networks.push(net),
+            None => bad.extend(Bad::because(&element, "it is not a network")),
+        }
+    }
+    if bad.is_empty() { Ok(networks) } else { Err(bad) }
+}
+
 fn pairs(value: &Value) -> Parsed<Vec<(String, Value)>> {
     let pair = |element: &Value| {
         let origin = value.origin().map(str::to_owned);
@@ -166,6 +192,18 @@ mod tests {
         assert!(passive_address(&value("192.168.0.0/33=192.168.1.5")).is_err());
         assert!(passive_address(&value("192.168.0.0/16=auto")).is_err());
         assert!(passive_address(&value("10.0.0.1/8=10.0.0.1,10.0.0.0/8=10.0.0.2")).is_err(), "one network twice");
+    }
+
+    #[test]
+    fn networks_are_cidr_in_both_families_and_every_bad_one_is_named() {
+        let show = |written: &str| -> Vec<String> {
+            networks(&value(written)).unwrap().iter().map(IpNet::to_string).collect()
+        };
+        assert_eq!(show("192.0.2.0/24, 192.0.2.7, 2001:db8::/32"), ["192.0.2.0/24", "192.0.2.7/32", "2001:db8::/32"]);
+        assert!(show("").is_empty());
+        let bad = networks(&value("10.0.0.0/33, 10.0.0.1/8, 10.0.0.0/8, lan, ::ffff:10.0.0.1")).unwrap_err();
+        let found: Vec<_> = bad.iter().map(|bad| bad.found.as_str()).collect();
+        assert_eq!(found, ["\"10.0.0.0/33\"", "\"10.0.0.1/8\"", "\"lan\"", "\"::ffff:10.0.0.1\""]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The one table of everything that can be set: what a key is called, what it takes, how it is read and shown.
 
+use std::path::Path;
+
 use config::Value;
 
 use super::address;
@@ -144,6 +146,12 @@ pub static KEYS: &[Key] = &[
         allowed: r#""off", "read-only", "read-write" or "add-only""#,
         set: |settings, value| value::choice(value, ANONYMOUS).map(|it| settings.accounts.anonymous = it),
         show: |settings| choice_name(&settings.accounts.anonymous, ANONYMOUS),
+    },
+    Key {
+        name: "accounts.template",
+        allowed: r#"the directory whose contents new homes get, or "" for none"#,
+        set: |settings, value| value::path_unless("", value).map(|it| settings.accounts.template = it),
+        show: |settings| quoted(&settings.accounts.template.as_deref().unwrap_or(Path::new("")).to_string_lossy()),
     },
     Key {
         name: "transfer.ascii",

@@ -15,6 +15,7 @@ mod leftovers;
 mod listing;
 mod long;
 mod machine;
+mod new_home;
 mod path;
 pub mod rights;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use home::Home;
 pub use leftovers::clear_leftovers;
 pub use listing::{ListRequest, Listing, Style};
 pub use machine::{FactSet, machine_line, modification_time};
+pub use new_home::make_home;
 pub use path::VirtualPath;
 pub use rights::{Action, Rights, Words};
 pub use upload::{Start, Upload};

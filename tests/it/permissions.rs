@@ -265,3 +265,80 @@ fn the_welcome_says_what_may_be_done() {
         assert_eq!(ftp.expect(230, "PASS x").text(), format!("230 Welcome, {name}. You may {may}"));
     }
 }
+
+/// A file with one group and a user on each of its terms; `x` is everybody's password.
+fn server_with_terms() -> Server {
+    Server::builder()
+        .anonymous("off")
+        .account_with("off", "x", "enabled = false")
+        .account_with("old", "x", "expires = \"2001-02-03\"")
+        .account_with("far", "x", "allow_from = [\"192.0.2.0/24\", \"2001:db8::/32\"]")
+        .account_with("near", "x", "allow_from = [\"127.0.0.0/8\", \"::1\"]\nexpires = \"9999-12-31\"")
+        .start()
+}
+
+/// Clients are told one sentence, the log says which it was.
+#[test]
+fn terms_are_kept_and_only_the_log_tells_which() {
+    let server = server_with_terms();
+    let mut told = Vec::new();
+    for (user, password, outcome) in [
+        ("off", "x", "disabled"),
+        ("old", "x", "expired"),
+        ("far", "x", "not_from_here"),
+        ("far", "y", "wrong_password"),
+        ("nobody", "x", "unknown_user"),
+    ] {
+        let mut ftp = Ftp::connect(server.address());
+        ftp.expect(331, format!("USER {user}"));
+        told.push(ftp.expect(530, format!("PASS {password}")).text());
+        server.event_where("login", |event| event["outcome"] == outcome);
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+    login(&server, "near").lives();
+}
+
+#[test]
+fn groups_give_their_users_what_these_do_not_say() {
+    let server = Server::builder()
+        .anonymous("off")
+        .account_with("ann", "x", "group = \"class\"")
+        .account_with("bob", "x", "group = \"class\"\npermissions = \"read-write\"\nenabled = true")
+        .account_with("eve", "x", "group = \"class\"\nenabled = false")
+        .accounts_text("[[group]]\nname = \"class\"\npermissions = \"read-only\"\nhome = \"class\"\n")
+        .file("class/lesson", "x")
+        .start();
+    let mut ann = login(&server, "ann");
+    assert_eq!(ann.list("NLST"), ["lesson"]);
+    ann.refused(550, "STOR new");
+    login(&server, "bob").put("STOR new", b"x");
+    assert!(server.has("class/new"));
+    let mut eve = Ftp::connect(server.address());
+    eve.expect(331, "USER eve");
+    eve.expect(530, "PASS x");
+}
+
+#[test]
+fn a_missing_home_is_made_from_the_template_at_the_login() {
+    let builder = Server::builder().anonymous("off");
+    let template = builder.beside("template");
+    std::fs::create_dir_all(template.join("inbox")).unwrap();
+    std::fs::write(template.join("read.me"), "hello").unwrap();
+    symlink("/etc/passwd", template.join("link")).unwrap();
+    let server = builder
+        .accounts(&format!("template = {template:?}"))
+        .account_with("ann", "x", "home = \"class/ann\"\ncreate_home = true")
+        .account_with("bob", "x", "home = \"class/bob\"")
+        .start();
+    assert!(!server.has("class"));
+    let mut ann = login(&server, "ann");
+    assert_eq!(ann.list("NLST"), ["inbox", "read.me"]);
+    assert_eq!(ann.get("RETR read.me"), b"hello");
+    ann.expect(250, "DELE read.me");
+    assert_eq!(login(&server, "ann").list("NLST"), ["inbox"], "it is made once");
+    let mut bob = Ftp::connect(server.address());
+    bob.expect(331, "USER bob");
+    bob.expect(530, "PASS x");
+    assert_eq!(server.names("class"), ["ann"]);
+}
