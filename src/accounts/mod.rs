@@ -17,6 +17,7 @@ use register::Register;
 pub(crate) mod edit;
 pub(crate) mod file;
 mod password;
+pub(crate) mod privacy;
 mod register;
 mod terms;
 

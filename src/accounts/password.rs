@@ -14,7 +14,7 @@ pub struct PasswordHash(Kind);
 #[derive(Clone)]
 enum Kind {
     /// What we make.
-    Argon2id { phc: Phc, params: Params },
+    Argon2id { phc: Box<Phc>, params: Params },
     /// What `htpasswd -B` makes.
     Bcrypt { text: String, cost: u32 },
     /// What `/etc/shadow` had for long.
@@ -29,7 +29,7 @@ impl PasswordHash {
         let params = Params::default();
         let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::default(), params.clone());
         let phc = hasher.hash_password(password).map_err(|err| anyhow!("cannot hash the password: {err}"))?;
-        Ok(Self(Kind::Argon2id { phc, params }))
+        Ok(Self(Kind::Argon2id { phc: Box::new(phc), params }))
     }
 
     /// What takes as long to verify as `like`, to be verified in place of it. Whether a password fits tells nothing.
@@ -67,7 +67,7 @@ impl PasswordHash {
     /// Whether this is the hash of `password`. Takes milliseconds to seconds of CPU on purpose.
     pub fn verify(&self, password: &[u8]) -> bool {
         match &self.0 {
-            Kind::Argon2id { phc, .. } => Argon2::default().verify_password(password, phc).is_ok(),
+            Kind::Argon2id { phc, .. } => Argon2::default().verify_password(password, &**phc).is_ok(),
             Kind::Bcrypt { text, .. } => bcrypt::verify(password, text).unwrap_or(false),
             Kind::Sha512Crypt { text, .. } => {
                 sha_crypt::ShaCrypt::SHA512.verify_password(password, text.as_str()).is_ok()
@@ -93,7 +93,7 @@ impl PasswordHash {
 fn argon2id(text: &str) -> Option<Kind> {
     let phc = Phc::new(text).ok()?;
     let params = Params::try_from(&phc).ok()?;
-    (phc.salt.is_some() && phc.hash.is_some()).then_some(Kind::Argon2id { phc, params })
+    (phc.salt.is_some() && phc.hash.is_some()).then(|| Kind::Argon2id { phc: Box::new(phc), params })
 }
 
 /// `$2b$12$` and 22 characters of salt and 31 of the hash.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, privacy};
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::{Faults, Flags, Loaded, load_usable};
 
@@ -164,6 +164,9 @@ impl ServeArgs {
 
 fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = serve_settings(args)?;
+    for warning in loaded.settings.accounts.file.iter().flat_map(|file| privacy::warnings(file)) {
+        eprintln!("warning: {warning}");
+    }
     let row = |key: &Key| {
         let setting = format!("{} = {}", key.name, key.show(&loaded.settings));
         [setting, format!("# {}", loaded.origin(key.name))]

@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{ServeArgs, failure, print, serve_settings};
+use crate::accounts::privacy;
 use crate::ports::PortClass;
 use crate::server::{Server, StartError};
 use crate::sessions::log;
@@ -46,6 +47,7 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let settings = serve_settings(args)?.settings;
     raise_file_limit();
     let session_log = log::init(&settings.log).context("opening the session log")?;
+    settings.accounts.file.iter().flat_map(|file| privacy::warnings(file)).for_each(|text| tracing::warn!("{text}"));
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
