@@ -3,13 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::{ServeArgs, failure, print, serve_settings};
 use crate::accounts::privacy;
@@ -23,9 +20,6 @@ const EXIT_UNAVAILABLE: u8 = 69;
 
 /// What a shell reports for a program that a signal ended: 128 and the signal's number.
 const EXIT_SIGNAL: u8 = 128;
-
-/// How long the session log may take for its last lines.
-const LOG_LIMIT: Duration = Duration::from_secs(2);
 
 /// Serves until a signal comes.
 pub fn serve(args: &ServeArgs) -> ExitCode {
@@ -52,14 +46,14 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
         let server = Server::start(settings).await?;
-        let writer = session_log.follow(server.events().subscribe()).context("starting the session log")?;
+        let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
         announce(server.settings(), server.addresses());
         let (name, _) = signals.next().await;
         tracing::info!("{name}: stopping; running transfers may finish");
         let stop = async {
             server.shut_down().await;
-            // The server is gone, so the log ends behind its last event; unless nobody takes its lines.
-            let _ = timeout(LOG_LIMIT, spawn_blocking(|| writer.join())).await;
+            // The server is gone, so the log ends behind its last event.
+            following.finish().await;
         };
         tokio::select! {
             () = stop => Ok(ExitCode::SUCCESS),

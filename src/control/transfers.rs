@@ -19,7 +19,7 @@ use crate::storage::{
 };
 
 /// How much of a file is hashed before others have their turn, and before a stop is seen: a tenth of a second or so.
-const DIGEST_STEP: u64 = 64 << 20;
+const DIGEST_STEP: u64 = 16 << 20;
 
 /// Which way the bytes go, and so which side closes a whole transfer: in MODE S the sender (RFC 959, 3.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

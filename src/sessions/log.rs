@@ -7,12 +7,15 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::level_filters::LevelFilter;
 use tracing::{Subscriber, field};
 use tracing_subscriber::filter::{Targets, filter_fn};
@@ -32,6 +35,9 @@ const SESSION: &str = "longshore::session";
 /// How long the first event of a bunch waits for company. Waking this thread, and a write, for every single event cost
 /// a session a fifth of its small files a second.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// How long one line may take at the end.
+const LINE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The session log, ready to be written.
 #[derive(Debug)]
@@ -75,7 +81,9 @@ fn diagnostic_targets(level: LogLevel) -> Targets {
 
 impl SessionLog {
     /// Writes the events on a thread of its own until the last session and the server are gone.
-    pub fn follow(self, mut events: Receiver<Arc<Event>>) -> io::Result<JoinHandle<()>> {
+    pub fn follow(self, mut events: Receiver<Arc<Event>>) -> io::Result<Following> {
+        let written = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&written);
         let follow = move || {
             loop {
                 let next = match events.try_recv() {
@@ -97,9 +105,11 @@ impl SessionLog {
                     }
                     Err(RecvError::Closed) => return self.sink.flush(),
                 }
+                counter.fetch_add(1, Ordering::Relaxed);
             }
         };
-        std::thread::Builder::new().name("session-log".to_owned()).spawn(follow)
+        let thread = std::thread::Builder::new().name("session-log".to_owned()).spawn(follow)?;
+        Ok(Following { thread, written })
     }
 
     fn write(&self, event: &Event) {
@@ -109,6 +119,27 @@ impl SessionLog {
                 Ok(json) => tracing::info!(target: SESSION, "{json}"),
                 Err(error) => tracing::error!(%error, "an event has no JSON form"),
             },
+        }
+    }
+}
+
+/// The session log while it is written.
+#[derive(Debug)]
+pub struct Following {
+    thread: JoinHandle<()>,
+    written: Arc<AtomicU64>,
+}
+
+impl Following {
+    /// Waits for the last line, as long as lines are taken: a reader of standard output may have stopped reading.
+    pub async fn finish(self) {
+        let mut end = spawn_blocking(|| self.thread.join());
+        let mut written = None;
+        while timeout(LINE_LIMIT, &mut end).await.is_err() {
+            let now = Some(self.written.load(Ordering::Relaxed));
+            if std::mem::replace(&mut written, now) == now {
+                return tracing::error!("nobody takes the lines of the session log; its end is lost");
+            }
         }
     }
 }

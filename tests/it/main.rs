@@ -5,6 +5,7 @@
 mod cli;
 mod clients;
 mod data_ports;
+mod embedded;
 mod fixture;
 mod ftp;
 mod limits;
