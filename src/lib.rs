@@ -3,6 +3,7 @@
 //! The parts in the order in which a client meets them:
 //!
 //! - [`server`] binds the listeners, accepts control connections and ends everything in good order.
+//! - [`limits`] says how much of the server one client, one address or everybody may have.
 //! - `control` is a session: it reads commands, answers them, and goes on reading while a transfer runs.
 //! - `engine` is libunftp behind one door: login, and commands that change the namespace.
 //! - [`storage`] is the files below a root that nothing escapes; [`accounts`] says who may reach which.
@@ -29,6 +30,7 @@ pub mod cli;
 mod control;
 mod data;
 mod engine;
+pub mod limits;
 pub mod ports;
 pub mod server;
 pub mod sessions;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -86,7 +86,9 @@ impl PassivePorts {
                 // Only the port changes: the scope of a link-local address stays.
                 address.set_port(port);
                 match listen(address) {
-                    Ok(listener) => return Ok(PassiveListener { listener, address, _reservation: reservation }),
+                    Ok(listener) => {
+                        return Ok(PassiveListener { listener, address, early: None, _reservation: reservation });
+                    }
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                     Err(error) => return Err(error),
                 }
@@ -106,6 +108,8 @@ impl PassivePorts {
 pub struct PassiveListener {
     listener: TcpListener,
     address: SocketAddr,
+    /// The client's own connection, when it came before it was asked for.
+    early: Option<(TcpStream, SocketAddr)>,
     _reservation: Reservation,
 }
 
@@ -116,8 +120,26 @@ impl PassiveListener {
     }
 
     /// The next connection to the port and where it comes from.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.listener.accept().await
+    pub async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        match self.early.take() {
+            Some(early) => Ok(early),
+            None => self.listener.accept().await,
+        }
+    }
+
+    /// Where the next connection comes from that is not `client`'s; it is closed again. Strangers would fill the queue
+    /// otherwise, before the client has come. The client's own is kept for [`Self::accept`], and nobody is accepted
+    /// behind it. Dropping the call loses nothing.
+    pub async fn stranger(&mut self, client: IpAddr) -> SocketAddr {
+        while self.early.is_none() {
+            match self.listener.accept().await {
+                Ok((_, from)) if from.ip() != client => return from,
+                Ok(own) => self.early = Some(own),
+                // The transfer will meet it again, and say so.
+                Err(_) => break,
+            }
+        }
+        std::future::pending().await
     }
 }
 

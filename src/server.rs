@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,8 +17,9 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::Accounts;
 use crate::control::{Shared, serve};
 use crate::engine::Homes;
+use crate::limits::{Limits, RememberedFailures, files};
 use crate::ports::PassivePorts;
-use crate::sessions::{Ends, Events};
+use crate::sessions::{Ends, Events, RefusedBecause};
 use crate::settings::{Faults, ServerSettings, Settings};
 
 /// Control connections that wait to be accepted.
@@ -80,9 +81,13 @@ impl Server {
         let homes = prepare_root(&settings)?;
         let accounts = Accounts::load(&settings).map_err(StartError::Configuration)?;
         let listeners = bind_all(&settings.server)?;
+        if let Some(advice) = files::advice(settings.limits.max_sessions, listeners.len(), false) {
+            tracing::warn!("{advice}");
+        }
         let shared = Arc::new(Shared {
             accounts: Arc::new(accounts),
             homes: Arc::new(homes),
+            limits: Limits::new(settings.limits.clone()),
             passive: Arc::new(PassivePorts::new(settings.server.passive_ports.clone())),
             events: Events::new(),
             hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
@@ -116,6 +121,17 @@ impl Server {
         &self.shared.events
     }
 
+    /// The failed logins that slow the next ones down, from the oldest on.
+    pub fn login_failures(&self) -> Vec<RememberedFailures> {
+        self.shared.limits.failures(Instant::now())
+    }
+
+    /// Forgets the failed logins of this user and from this address, of all of them for `None`, and says how many
+    /// entries that were. Logins that wait already go on waiting.
+    pub fn clear_login_failures(&self, user: Option<&str>, address: Option<IpAddr>) -> usize {
+        self.shared.limits.clear_failures(user, address)
+    }
+
     /// Stops: accepts nobody any more, tells idle sessions 421, lets running transfers go on for
     /// `server.shutdown_grace`, and then cuts them off.
     pub async fn shut_down(self) {
@@ -144,7 +160,13 @@ async fn accept(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>,
         match accepted {
             Ok((stream, ends)) => {
                 failing = false;
-                sessions.spawn(serve(Arc::clone(&shared), stream, address, ends));
+                match shared.limits.admit(ends.client.ip(), Instant::now()) {
+                    Ok(permit) => drop(sessions.spawn(serve(Arc::clone(&shared), stream, address, ends, permit))),
+                    Err(reason) => {
+                        refuse(&stream, ends.client.ip(), reason);
+                        shared.events.refused(ends, reason);
+                    }
+                }
             }
             Err(error) => {
                 // Said once, not at every try.
@@ -155,6 +177,30 @@ async fn accept(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>,
             }
         }
     }
+}
+
+/// Tells a client why it is not served. What the kernel does not take at once is not sent, so that nobody waits here: a
+/// new connection's buffer is empty and takes it.
+fn refuse(stream: &TcpStream, client: IpAddr, reason: RefusedBecause) {
+    let text = match reason {
+        RefusedBecause::AddressDenied | RefusedBecause::AddressNotAllowed => {
+            format!("Your address, {client}, is not served here.")
+        }
+        RefusedBecause::AcceptRate => format!("Your address, {client}, connects too often. Try again in a moment."),
+        RefusedBecause::MaxSessionsPerIp => {
+            format!("Your address, {client}, has as many sessions as it may have. Close one of them.")
+        }
+        RefusedBecause::MaxSessions => "The server has as many sessions as it may have. Try again later.".to_owned(),
+        RefusedBecause::MaxUnauthenticated => {
+            "Too many connections have not logged in yet. Try again in a moment.".to_owned()
+        }
+    };
+    let socket = SockRef::from(stream);
+    // A client that is gone hears nothing. What it has sent is read, since unread bytes would turn the close into a
+    // reset, which wipes the reply out.
+    let _ = socket.send(format!("421 {text}\r\n").as_bytes());
+    let _ = socket.shutdown(Shutdown::Write);
+    let _ = rustix::net::recv(stream, &mut [0; 4096], rustix::net::RecvFlags::DONTWAIT);
 }
 
 /// What every control connection is set to.

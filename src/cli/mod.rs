@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::accounts::{Accounts, privacy};
+use crate::limits::files;
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::{Faults, Flags, Loaded, load_usable};
 
@@ -174,7 +175,13 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     let mut text = columns(&KEYS.iter().map(row).collect::<Vec<_>>());
     let name = args.config.as_deref().map_or("the configuration".into(), Path::to_string_lossy);
     writeln!(text, "\n{name} looks good")?;
-    print(&text)
+    print(&text)?;
+    // As `serve` will find it: it raises the soft limit.
+    let settings = &loaded.settings;
+    if let Some(advice) = files::advice(settings.limits.max_sessions, settings.server.listen.len(), true) {
+        eprintln!("warning: {advice}");
+    }
+    Ok(())
 }
 
 /// Rows of text with their cells one below the other.

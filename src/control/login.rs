@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::parameters::Parameters;
@@ -10,16 +11,16 @@ use super::reply::Reply;
 use super::session::{Answer, AtEnd, Session};
 use crate::accounts::{Account, Refusal, is_anonymous};
 use crate::engine::{Engine, NotLetIn};
+use crate::limits::UserPermit;
 use crate::sessions::{CloseReason, LoginOutcome, What};
 use crate::storage::{Storage, VirtualPath};
-
-/// Failed logins that end a session, as in vsftpd and ProFTPD.
-const FAILED_LOGIN_LIMIT: u32 = 3;
 
 /// Somebody who is logged in.
 pub(super) struct Login {
     pub account: Arc<Account>,
     pub storage: Storage,
+    /// A place among the account's sessions; guests need none.
+    pub _place: Option<UserPermit>,
 }
 
 impl Session {
@@ -40,11 +41,17 @@ impl Session {
             return Reply::new(503, "Send USER first.").into();
         };
         self.attempts += 1;
-        let result = match std::str::from_utf8(&user) {
-            Ok(name) => self.check(name, password).await,
-            Err(_) => Err(NotLetIn::Refused(Refusal::UnknownUser)),
+        let result = match self.wait_for_turn(&user).await {
+            Ok(()) => match std::str::from_utf8(&user) {
+                Ok(name) => self.check(name, password).await,
+                Err(_) => Err(NotLetIn::Refused(Refusal::UnknownUser)),
+            },
+            Err(refused) => Err(refused),
         };
+        let client = self.recorder.ends().client.ip();
+        let place = result.as_ref().map_or(Ok(None), |(account, _)| self.place(account));
         let outcome = match &result {
+            Ok(_) if place.is_err() => LoginOutcome::TooManySessions,
             Ok(_) => LoginOutcome::Ok,
             Err(NotLetIn::Refused(Refusal::UnknownUser)) => LoginOutcome::UnknownUser,
             Err(NotLetIn::Refused(Refusal::WrongPassword)) => LoginOutcome::WrongPassword,
@@ -58,25 +65,62 @@ impl Session {
         };
         // Only now: the login may have read the accounts file again.
         let printable = self.printable_user(&user);
+        match &result {
+            // A guest shows no password, so that is no reason to forget anything.
+            Ok((account, _)) if !account.anonymous => self.shared.limits.login_succeeded(&user, client),
+            Err(NotLetIn::Refused(refusal)) if *refusal != Refusal::Stopping => {
+                self.shared.limits.login_failed(&user, &printable, client, Instant::now());
+            }
+            _ => {}
+        }
         self.recorder.record(What::Login { user: printable, outcome, attempts: self.attempts });
-        match result {
-            Ok((account, storage)) => self.welcome(account, storage).into(),
-            Err(NotLetIn::NoHome) => {
+        match (result, place) {
+            (Ok((account, _)), Err(limit)) => {
+                let text = format!("{} has {limit} sessions, as many as it may have. Close one of them.", account.name);
+                Reply::new(530, text).into()
+            }
+            (Ok((account, storage)), Ok(place)) => self.welcome(account, storage, place).into(),
+            (Err(NotLetIn::NoHome), _) => {
                 Reply::new(530, "Your home directory cannot be opened. Tell the administrator.").into()
             }
-            Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::Unavailable) => {
+            (Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::Unavailable), _) => {
                 let text = "The server cannot log anybody in just now. Try again in a moment.";
                 Answer::last(Reply::new(421, text), CloseReason::Overloaded)
             }
-            Err(NotLetIn::Refused(_)) => {
+            (Err(NotLetIn::Refused(_)), _) => {
                 self.failed_logins += 1;
-                if self.failed_logins < FAILED_LOGIN_LIMIT {
+                let limit = self.shared.settings.limits.login_attempts;
+                if self.failed_logins < limit {
                     return Reply::new(530, "This name and this password do not belong together.").into();
                 }
-                let text = format!("{FAILED_LOGIN_LIMIT} logins failed. Goodbye.");
-                Answer::last(Reply::new(421, text), CloseReason::FailedLogins)
+                Answer::last(Reply::new(421, format!("{limit} logins failed. Goodbye.")), CloseReason::FailedLogins)
             }
         }
+    }
+
+    /// Waits as long as failed logins like this one ask for. It comes before the password is looked at, so a right one
+    /// waits as well: how long the answer takes tells nothing.
+    async fn wait_for_turn(&mut self, user: &[u8]) -> Result<(), NotLetIn> {
+        // Guests show no password that somebody could guess.
+        let is_guest =
+            std::str::from_utf8(user).is_ok_and(|name| is_anonymous(name) && self.shared.accounts.knows(name));
+        let client = self.recorder.ends().client.ip();
+        let wait = self.shared.limits.login_wait(user, client, Instant::now());
+        let Some(wait) = wait.filter(|_| !is_guest) else { return Ok(()) };
+        let (user, failures, seconds) = (self.printable_user(user), wait.failures, wait.duration.as_secs());
+        self.recorder.record(What::LoginDelayed { user, failures, seconds });
+        let (stop, drain) = (CancellationToken::new(), self.shared.drain.clone());
+        let turn = stop.run_until_cancelled(drain.run_until_cancelled(sleep(wait.duration)));
+        self.beside(&stop, AtEnd::Stop, turn).await.flatten().ok_or(NotLetIn::Unavailable)
+    }
+
+    /// A place among the account's sessions, or how many it may have.
+    fn place(&self, account: &Account) -> Result<Option<UserPermit>, u32> {
+        if account.anonymous {
+            return Ok(None);
+        }
+        let limit = self.shared.settings.limits.max_sessions_per_user;
+        self.shared.limits.enter(&account.name, limit).map(Some).ok_or(limit)
     }
 
     /// Has the engine check who this is, and notices meanwhile when the connection breaks.
@@ -90,9 +134,10 @@ impl Session {
         result.unwrap_or(Err(NotLetIn::Unavailable))
     }
 
-    fn welcome(&mut self, account: Arc<Account>, storage: Storage) -> Reply {
+    fn welcome(&mut self, account: Arc<Account>, storage: Storage, place: Option<UserPermit>) -> Reply {
         let text = format!("Welcome, {}. You may {}.", account.name, account.rights.sentence());
-        self.login = Some(Login { account, storage });
+        self.login = Some(Login { account, storage, _place: place });
+        self.permit.set_authenticated(true);
         Reply::new(230, text)
     }
 
@@ -108,10 +153,12 @@ impl Session {
         }
         self.engine.log_out();
         self.login = None;
+        self.permit.set_authenticated(false);
         self.user = None;
         self.directory = VirtualPath::root();
         self.parameters = Parameters::default();
         self.offer = None;
+        self.offer_expired = false;
         self.rename_from = None;
     }
 

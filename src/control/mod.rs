@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::engine::Homes;
+use crate::limits::Limits;
 use crate::ports::PassivePorts;
 use crate::sessions::Events;
 use crate::settings::Settings;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub settings: Settings,
     pub accounts: Arc<Accounts>,
     pub homes: Arc<Homes>,
+    pub limits: Arc<Limits>,
     pub passive: Arc<PassivePorts>,
     pub events: Arc<Events>,
     /// Who may compute a step of a digest now.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::net::lookup_host;
@@ -13,7 +13,7 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::data::Offer;
 use crate::ports::{PassiveListener, PortClass};
-use crate::sessions::What;
+use crate::sessions::{Ends, Mode, What};
 use crate::settings::{Advertised, Epsv, PassiveAddress};
 
 /// How long a name in `passive_address` may take to be looked up.
@@ -43,7 +43,7 @@ impl Session {
         let ([a, b, c, d], [high, low]) = (address.octets(), port.to_be_bytes());
         let numbers = format!("{a},{b},{c},{d},{high},{low}");
         self.offered("PASV", SocketAddr::new(address.into(), port), &numbers);
-        self.offer = Some(Offer::Passive(listener));
+        self.offer(Offer::Passive(listener));
         Reply::new(227, format!("Entering Passive Mode ({numbers})."))
     }
 
@@ -70,7 +70,7 @@ impl Session {
         let port = listener.address().port();
         let numbers = format!("|||{port}|");
         self.offered("EPSV", SocketAddr::new(own, port), &numbers);
-        self.offer = Some(Offer::Passive(listener));
+        self.offer(Offer::Passive(listener));
         Reply::new(229, format!("Entering Extended Passive Mode ({numbers})"))
     }
 
@@ -116,13 +116,34 @@ impl Session {
         // The control connection's address with another port: an IPv6 scope stays in it.
         client.set_port(port);
         self.offered(verb, client, &String::from_utf8_lossy(numbers));
-        self.offer = Some(Offer::Active(client));
+        self.offer(Offer::Active(client));
         Reply::new(200, format!("I will connect to {client}."))
     }
 
     fn offered(&self, verb: &'static str, at: SocketAddr, numbers: &str) {
         let (address, port, port_class) = (at.ip(), at.port(), PortClass::of(at.port()));
         self.recorder.record(What::DataOffered { verb, address, port, port_class, numbers: numbers.to_owned() });
+    }
+
+    fn offer(&mut self, offer: Offer) {
+        self.offer = Some(offer);
+        self.offered_at = Instant::now();
+        self.offer_expired = false;
+    }
+
+    /// Whether a passive port waits for its client.
+    pub(super) fn holds_a_port(&self) -> bool {
+        matches!(self.offer, Some(Offer::Passive(_)))
+    }
+
+    /// Takes a passive port back that nobody has used.
+    pub(super) fn expire_offer(&mut self) {
+        let Some(Offer::Passive(listener)) = self.offer.take() else { return };
+        self.offer_expired = true;
+        let (at, limit) = (listener.address(), self.shared.settings.limits.passive_offer_timeout.as_secs());
+        let (mode, address, port, port_class) = (Mode::Passive, at.ip(), at.port(), PortClass::of(at.port()));
+        let reason = format!("no transfer was asked for within {limit} s; the port was taken back");
+        self.recorder.record(What::DataFailed { mode, address, port, port_class, reason });
     }
 
     fn passive_listener(&mut self) -> Result<PassiveListener, Reply> {
@@ -155,6 +176,14 @@ impl Session {
                 Reply::new(425, "The server does not know its own address now. Use EPSV, or tell the administrator.")
             }),
         }
+    }
+}
+
+/// The next stranger at the offered port, if there is one; see [`PassiveListener::stranger`].
+pub(super) async fn next_stranger(offer: &mut Option<Offer>, client: IpAddr) -> Ends {
+    match offer {
+        Some(Offer::Passive(listener)) => Ends { client: listener.stranger(client).await, server: listener.address() },
+        _ => std::future::pending().await,
     }
 }
 

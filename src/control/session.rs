@@ -14,13 +14,16 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::command::{self, Command, Verb};
 use super::login::Login;
+use super::offers::next_stranger;
 use super::parameters::Parameters;
 use super::reply::Reply;
 use super::status::Running;
 use super::wire::{Incoming, LINE_LIMIT, Wire};
-use crate::data::Offer;
+use crate::data::{Offer, turned_away};
 use crate::engine::Engine;
+use crate::limits::SessionPermit;
 use crate::sessions::{CloseReason, Ends, Recorder, Totals, What};
+use crate::settings::PassivePeer;
 use crate::storage::VirtualPath;
 
 /// Commands that may wait for a transfer's end. Further ones are refused, so that an ABOR behind them is still seen.
@@ -54,6 +57,12 @@ pub(super) struct Session {
     pub(super) parameters: Parameters,
     /// The address of the next data connection.
     pub(super) offer: Option<Offer>,
+    /// Since when there is an offer.
+    pub(super) offered_at: Instant,
+    /// Whether the last offer was taken back because nobody used it.
+    pub(super) offer_expired: bool,
+    /// This session's place among all.
+    pub(super) permit: SessionPermit,
     /// What RNFR said, until RNTO.
     pub(super) rename_from: Option<VirtualPath>,
     /// The transfer that is under way.
@@ -101,7 +110,13 @@ impl From<Reply> for Answer {
 }
 
 /// Serves one control connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: SocketAddr, ends: Ends) {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    listener: SocketAddr,
+    ends: Ends,
+    permit: SessionPermit,
+) {
     let recorder = shared.events.open_session(listener, ends);
     let mut session = Session {
         wire: Wire::new(stream),
@@ -117,17 +132,22 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, listener: Sock
         directory: VirtualPath::root(),
         parameters: Parameters::default(),
         offer: None,
+        offered_at: Instant::now(),
+        offer_expired: false,
+        permit,
         rename_from: None,
         running: None,
         interrupted: None,
         shared,
     };
     let reason = session.run().await.unwrap_or(CloseReason::ClientLeft);
-    let Session { wire, recorder, totals, engine, offer, .. } = session;
-    // The engine and the offered port go before the client gets its last moment.
-    drop((engine, offer));
+    let Session { wire, recorder, totals, engine, offer, login, permit, .. } = session;
+    // The engine, the offered port and the user's place go before the client gets its last moment.
+    drop((engine, offer, login));
     recorder.close(reason, totals);
     wire.close().await;
+    // Only now is there a descriptor less.
+    drop(permit);
 }
 
 impl Session {
@@ -164,17 +184,22 @@ impl Session {
             None if login < idle => (login, CloseReason::LoginTimeout),
             _ => (idle, CloseReason::IdleTimeout),
         };
+        let own = self.recorder.ends().client.ip();
+        let screened = server.passive_peer == PassivePeer::SameAddress;
+        let offer = self.offered_at + shared.settings.limits.passive_offer_timeout;
         loop {
             tokio::select! {
                 biased;
                 () = shared.drain.cancelled() => return Ok(Err(CloseReason::Shutdown)),
                 // Before the wire: a stream of commands does not put the end of the login time off.
                 () = sleep_until(deadline.into()) => return Ok(Err(reason)),
+                () = sleep_until(offer.into()), if self.holds_a_port() => self.expire_offer(),
                 incoming = self.wire.line() => return Ok(match incoming? {
                     Incoming::Line(line) => Ok(line),
                     Incoming::TooLong => Err(CloseReason::LineTooLong),
                     Incoming::End => Err(CloseReason::ClientLeft),
                 }),
+                ends = next_stranger(&mut self.offer, own), if screened => turned_away(&self.recorder, ends),
                 () = sleep(ENGINE_IDLE), if self.engine.is_open() => self.engine.close(),
             }
         }

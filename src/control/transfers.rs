@@ -145,7 +145,7 @@ impl Session {
             return Err(Reply::new(501, "You sent REST and then TYPE A: an offset needs TYPE I (binary)."));
         }
         if self.offer.is_none() {
-            return Err(no_offer());
+            return Err(self.no_offer());
         }
         Ok(self.storage()?.clone())
     }
@@ -163,7 +163,7 @@ impl Session {
     /// A transfer from its data connection to its last reply: has `carry` send or receive, and puts everything on
     /// record.
     async fn transfer(&mut self, plan: Plan, carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>) -> Reply {
-        let Some(offer) = self.offer.take() else { return no_offer() };
+        let Some(offer) = self.offer.take() else { return self.no_offer() };
         // What netstat shows during a transfer are its two connections, and not the engine's.
         self.engine.close();
         let (stop, moved) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
@@ -261,6 +261,16 @@ impl Session {
         }
     }
 
+    fn no_offer(&self) -> Reply {
+        if self.offer_expired {
+            let limit = self.shared.settings.limits.passive_offer_timeout.as_secs();
+            let text =
+                format!("Your passive port was taken back: you did not use it for {limit} s. Send EPSV or PASV again.");
+            return Reply::new(425, text);
+        }
+        Reply::new(425, "Send EPSV, PASV, EPRT or PORT first: there is no way to a data connection.")
+    }
+
     fn why_stopped(&self) -> &'static str {
         match self.interruption() {
             Some(Interruption::Shutdown) => "The server is shutting down; the transfer was stopped.",
@@ -326,13 +336,9 @@ impl Session {
             return None;
         }
         // A file that was deleted since: the record says nothing rather than something else.
-        let download = self.storage().and_then(|storage| storage.open_download(path)).ok()?;
+        let download = self.storage().and_then(|storage| storage.open_for_record(path)).ok()?;
         self.digest(download, Algorithm::Sha256).await.unwrap_or_default()
     }
-}
-
-fn no_offer() -> Reply {
-    Reply::new(425, "Send EPSV, PASV, EPRT or PORT first: there is no way to a data connection.")
 }
 
 /// The text of a 150; clients look for the bytes in parentheses.

@@ -6,4 +6,4 @@ mod carry;
 mod open;
 
 pub(crate) use carry::Broken;
-pub(crate) use open::{DataConnection, NotOpened, Offer, Terms};
+pub(crate) use open::{DataConnection, NotOpened, Offer, Terms, turned_away};

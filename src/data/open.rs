@@ -67,14 +67,14 @@ pub(crate) enum NotOpened {
 
 impl Offer {
     /// Opens the data connection, and puts on record how that went.
-    pub async fn open(self, terms: Terms) -> Result<DataConnection, NotOpened> {
+    pub async fn open(mut self, terms: Terms) -> Result<DataConnection, NotOpened> {
         let begun = Instant::now();
         let (mode, opened_by, to) = match &self {
             Self::Passive(listener) => (Mode::Passive, Side::Client, listener.address()),
             Self::Active(client) => (Mode::Active, Side::Server, *client),
         };
         let open = async {
-            match &self {
+            match &mut self {
                 Self::Passive(listener) => accept(listener, &terms).await,
                 Self::Active(client) => connect(*client, &terms).await,
             }
@@ -98,8 +98,14 @@ fn failed(mode: Mode, to: SocketAddr, reason: String) -> What {
     What::DataFailed { mode, address, port, port_class, reason }
 }
 
+/// Puts on record that a stranger connected to a passive port.
+pub(crate) fn turned_away(recorder: &Recorder, ends: Ends) {
+    let reason = format!("{} is not the address of the control connection; turned away", ends.client.ip());
+    recorder.record_at(ends, failed(Mode::Passive, ends.server, reason));
+}
+
 /// Waits for the client; strangers are turned away, on record, and the wait goes on.
-async fn accept(listener: &PassiveListener, terms: &Terms) -> Result<(TcpStream, Ends), String> {
+async fn accept(listener: &mut PassiveListener, terms: &Terms) -> Result<(TcpStream, Ends), String> {
     let (limit, server) = (ACCEPT_LIMIT.min(terms.patience), listener.address());
     let control = terms.recorder.ends();
     let wait = async {
@@ -114,8 +120,7 @@ async fn accept(listener: &PassiveListener, terms: &Terms) -> Result<(TcpStream,
                 tracing::warn!(session, %client, control = %control.client, "a data connection from another address");
                 return Ok((stream, ends));
             }
-            let reason = format!("{} is not the address of the control connection; turned away", client.ip());
-            terms.recorder.record_at(ends, failed(Mode::Passive, server, reason));
+            turned_away(&terms.recorder, ends);
         }
     };
     match timeout(limit, wait).await {

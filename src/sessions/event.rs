@@ -14,7 +14,7 @@ use crate::ports::PortClass;
 pub struct Event {
     /// When.
     pub time: SystemTime,
-    /// The session's number, unique while the server runs.
+    /// The session's number, unique while the server runs; 0 for a connection that was refused before it became one.
     pub session: u64,
     /// The connection that the event is about: the data connection once there is one, else the control connection.
     pub ends: Ends,
@@ -43,6 +43,20 @@ pub enum What {
         family: Family,
         /// Whether it is encrypted.
         tls: bool,
+    },
+    /// A control connection was refused, with a 421.
+    Refused {
+        /// Why.
+        reason: RefusedBecause,
+    },
+    /// A login waits for its turn, because others like it have failed.
+    LoginDelayed {
+        /// Who, masked as in `Login`.
+        user: String,
+        /// Failures that are remembered.
+        failures: u32,
+        /// How long it waits.
+        seconds: u64,
     },
     /// A login was tried.
     Login {
@@ -148,6 +162,24 @@ pub enum Family {
     IPv6,
 }
 
+/// Why a control connection was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedBecause {
+    /// The address is in `limits.deny`.
+    AddressDenied,
+    /// The address is not in `limits.allow`.
+    AddressNotAllowed,
+    /// The address connects more often than `limits.accept_rate`.
+    AcceptRate,
+    /// There are `limits.max_sessions_per_ip` sessions from the address.
+    MaxSessionsPerIp,
+    /// There are `limits.max_sessions` sessions.
+    MaxSessions,
+    /// There are `limits.max_unauthenticated` sessions in which nobody has logged in.
+    MaxUnauthenticated,
+}
+
 /// How a login went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,6 +198,8 @@ pub enum LoginOutcome {
     NotFromHere,
     /// Anonymous users are not let in.
     AnonymousOff,
+    /// The password is right, and the account has as many sessions as it may have.
+    TooManySessions,
     /// The account is right, but its home directory or the engine is not.
     Unavailable,
 }
@@ -244,6 +278,8 @@ impl What {
     pub fn name(&self) -> &'static str {
         match self {
             Self::SessionOpened { .. } => "session_opened",
+            Self::Refused { .. } => "refused",
+            Self::LoginDelayed { .. } => "login_delayed",
             Self::Login { .. } => "login",
             Self::Command { .. } => "command",
             Self::DataOffered { .. } => "data_offered",
@@ -261,6 +297,7 @@ impl Serialize for Event {
         #[derive(Serialize)]
         struct Fields<'a> {
             event: &'static str,
+            #[serde(skip_serializing_if = "is_no_session")]
             session: u64,
             #[serde(flatten)]
             ends: Ends,
@@ -272,6 +309,10 @@ impl Serialize for Event {
         let time = rfc3339(*time);
         Fields { event: what.name(), session: *session, ends: *ends, time, what }.serialize(serializer)
     }
+}
+
+fn is_no_session(session: &u64) -> bool {
+    *session == 0
 }
 
 impl Serialize for Ends {
@@ -310,8 +351,16 @@ impl fmt::Display for Ends {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { session, ends, what, .. } = self;
-        write!(f, "{} session {session} ", rfc3339(self.time))?;
+        write!(f, "{} ", rfc3339(self.time))?;
+        if *session != 0 {
+            write!(f, "session {session} ")?;
+        }
         match what {
+            What::Refused { reason } => write!(f, "connection refused: {}, {ends}", snake(reason)),
+            What::LoginDelayed { user, failures, seconds } => {
+                let (user, client) = (user.escape_debug(), ends.client);
+                write!(f, "login of {user} delayed by {seconds} s after {failures} failures, client {client}")
+            }
             What::SessionOpened { listener, family, tls } => {
                 write!(f, "opened: {ends}, {family:?}, listener {listener}{}", if *tls { ", TLS" } else { "" })
             }

@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::broadcast;
 
-pub use event::{CloseReason, Ends, Event, Family, LoginOutcome, Mode, Side, TransferOutcome, What};
+pub use event::{CloseReason, Ends, Event, Family, LoginOutcome, Mode, RefusedBecause, Side, TransferOutcome, What};
 
 /// Events that are kept for a slow reader: about a second of the busiest traffic measured (10,000 small files a
 /// second, five events each), some 2 MB of slots.
@@ -34,6 +34,13 @@ impl Events {
     /// All events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.sender.subscribe()
+    }
+
+    /// Puts on record that a connection has become no session.
+    pub(crate) fn refused(&self, ends: Ends, reason: RefusedBecause) {
+        let event = Event { time: SystemTime::now(), what: What::Refused { reason }, session: 0, ends };
+        // An error only says that nobody listens.
+        let _ = self.sender.send(Arc::new(event));
     }
 
     /// Begins the record of a session.

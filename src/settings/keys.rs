@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use config::Value;
+use ipnet::IpNet;
 
 use super::address;
 use super::value::{self, Bad, Choices, Parsed, choice_name, quoted};
-use super::{Advertised, Anonymous, Ascii, Epsv, LogFormat, LogLevel, PassiveAddress, PassivePeer, Settings};
+use super::{
+    Advertised, Anonymous, Ascii, Epsv, LogFormat, LogLevel, LoginFailures, PassiveAddress, PassivePeer, Settings,
+};
 
 /// A setting.
 pub struct Key {
@@ -29,6 +32,12 @@ const ANONYMOUS: &Choices<Anonymous> = &[
     ("read-write", Anonymous::ReadWrite),
     ("add-only", Anonymous::AddOnly),
 ];
+const LOGIN_FAILURES: &Choices<LoginFailures> = &[
+    ("user-and-address", LoginFailures::UserAndAddress),
+    ("address", LoginFailures::Address),
+    ("user", LoginFailures::User),
+    ("off", LoginFailures::Off),
+];
 const ASCII: &Choices<Ascii> = &[("convert", Ascii::Convert), ("binary", Ascii::Binary)];
 const FORMAT: &Choices<LogFormat> = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVEL: &Choices<LogLevel> = &[
@@ -38,6 +47,9 @@ const LEVEL: &Choices<LogLevel> = &[
     ("debug", LogLevel::Debug),
     ("trace", LogLevel::Trace),
 ];
+const NETWORKS: &str =
+    r#"a list of networks and addresses, such as ["192.168.0.0/16", "2001:db8::/32", "203.0.113.7"]"#;
+const COUNT: &str = "a whole number from 1 to 1000000, or 0 for no limit";
 const TIMEOUT: &str = "whole seconds, from 1 to 86400";
 
 /// Every setting, in the order of the annotated default file.
@@ -154,6 +166,78 @@ pub static KEYS: &[Key] = &[
         show: |settings| quoted(&settings.accounts.template.as_deref().unwrap_or(Path::new("")).to_string_lossy()),
     },
     Key {
+        name: "limits.max_sessions",
+        allowed: "a whole number from 1 to 1000000",
+        set: |settings, value| value::number(value, 1..=1_000_000).map(|it| settings.limits.max_sessions = it),
+        show: |settings| settings.limits.max_sessions.to_string(),
+    },
+    Key {
+        name: "limits.max_sessions_per_ip",
+        allowed: COUNT,
+        set: |settings, value| value::number(value, 0..=1_000_000).map(|it| settings.limits.max_sessions_per_ip = it),
+        show: |settings| settings.limits.max_sessions_per_ip.to_string(),
+    },
+    Key {
+        name: "limits.max_sessions_per_user",
+        allowed: COUNT,
+        set: |settings, value| value::number(value, 0..=1_000_000).map(|it| settings.limits.max_sessions_per_user = it),
+        show: |settings| settings.limits.max_sessions_per_user.to_string(),
+    },
+    Key {
+        name: "limits.max_unauthenticated",
+        allowed: COUNT,
+        set: |settings, value| value::number(value, 0..=1_000_000).map(|it| settings.limits.max_unauthenticated = it),
+        show: |settings| settings.limits.max_unauthenticated.to_string(),
+    },
+    Key {
+        name: "limits.accept_rate",
+        allowed: COUNT,
+        set: |settings, value| value::number(value, 0..=1_000_000).map(|it| settings.limits.accept_rate = it),
+        show: |settings| settings.limits.accept_rate.to_string(),
+    },
+    Key {
+        name: "limits.allow",
+        allowed: NETWORKS,
+        set: |settings, value| address::networks(value).map(|it| settings.limits.allow = it),
+        show: |settings| show_networks(&settings.limits.allow),
+    },
+    Key {
+        name: "limits.deny",
+        allowed: NETWORKS,
+        set: |settings, value| address::networks(value).map(|it| settings.limits.deny = it),
+        show: |settings| show_networks(&settings.limits.deny),
+    },
+    Key {
+        name: "limits.login_attempts",
+        allowed: "a whole number from 1 to 100",
+        set: |settings, value| value::number(value, 1..=100).map(|it| settings.limits.login_attempts = it),
+        show: |settings| settings.limits.login_attempts.to_string(),
+    },
+    Key {
+        name: "limits.login_failures",
+        allowed: r#""user-and-address", "address", "user" or "off""#,
+        set: |settings, value| value::choice(value, LOGIN_FAILURES).map(|it| settings.limits.login_failures = it),
+        show: |settings| choice_name(&settings.limits.login_failures, LOGIN_FAILURES),
+    },
+    Key {
+        name: "limits.login_delay_max",
+        allowed: "whole seconds, from 0 to 300",
+        set: |settings, value| value::seconds(value, 0..=300).map(|it| settings.limits.login_delay_max = it),
+        show: |settings| settings.limits.login_delay_max.as_secs().to_string(),
+    },
+    Key {
+        name: "limits.login_failures_forget",
+        allowed: TIMEOUT,
+        set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.limits.login_failures_forget = it),
+        show: |settings| settings.limits.login_failures_forget.as_secs().to_string(),
+    },
+    Key {
+        name: "limits.passive_offer_timeout",
+        allowed: TIMEOUT,
+        set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.limits.passive_offer_timeout = it),
+        show: |settings| settings.limits.passive_offer_timeout.as_secs().to_string(),
+    },
+    Key {
         name: "transfer.ascii",
         allowed: r#""convert" or "binary""#,
         set: |settings, value| value::choice(value, ASCII).map(|it| settings.transfer.ascii = it),
@@ -221,6 +305,11 @@ pub(crate) fn sections() -> Vec<&'static str> {
 pub(crate) fn in_section(section: &str) -> Vec<&'static str> {
     let keys = KEYS.iter().map(Key::parts);
     keys.filter(|(of, _)| *of == section).map(|(_, name)| name).collect()
+}
+
+fn show_networks(networks: &[IpNet]) -> String {
+    let networks: Vec<_> = networks.iter().map(|net| quoted(&net.to_string())).collect();
+    format!("[{}]", networks.join(", "))
 }
 
 fn show_passive_address(address: &PassiveAddress) -> String {

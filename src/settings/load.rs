@@ -366,7 +366,7 @@ mod tests {
             ),
             (
                 "\n[sever]\n",
-                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, transfer, log"#,
+                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, limits, transfer, log"#,
             ),
             ("log = 3", "f.toml:1: log is a section; write [log] and its keys below it"),
             (
@@ -376,6 +376,12 @@ mod tests {
             (
                 "[server]\nidle_timeout = 0",
                 "f.toml:2: server.idle_timeout = 0 is not allowed; write whole seconds, from 1 to 86400",
+            ),
+            (
+                "[limits]\nmax_sessions = 0\ndeny = [\"10.0.0.1/8\"]",
+                "f.toml:2: limits.max_sessions = 0 is not allowed; write a whole number from 1 to 1000000\n\
+                 f.toml:3: limits.deny = \"10.0.0.1/8\" is not allowed (the network of this host is 10.0.0.0/8); write a \
+                 list of networks and addresses, such as [\"192.168.0.0/16\", \"2001:db8::/32\", \"203.0.113.7\"]",
             ),
             ("[server]\nepsv = true", r#"f.toml:2: server.epsv = true is not allowed; write "on" or "ipv6-only""#),
             (

@@ -31,6 +31,8 @@ pub struct Settings {
     pub storage: StorageSettings,
     /// `[accounts]`: who may log in.
     pub accounts: AccountSettings,
+    /// `[limits]`: how much there may be of everything.
+    pub limits: LimitSettings,
     /// `[transfer]`: how bytes are carried.
     pub transfer: TransferSettings,
     /// `[log]`: what is written about it.
@@ -137,6 +139,48 @@ pub enum Anonymous {
     AddOnly,
 }
 
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitSettings {
+    /// Sessions at the same time.
+    pub max_sessions: u32,
+    /// Sessions at the same time from one IPv4 address or one IPv6 /64; 0 for any number.
+    pub max_sessions_per_ip: u32,
+    /// Sessions at the same time of one account, guests left aside; 0 for any number.
+    pub max_sessions_per_user: u32,
+    /// Sessions at the same time in which nobody has logged in; 0 for any number.
+    pub max_unauthenticated: u32,
+    /// Connections a second from one IPv4 address or one IPv6 /64; 0 for any number.
+    pub accept_rate: u32,
+    /// Who is served; empty for everybody.
+    pub allow: Vec<IpNet>,
+    /// Who is not served, allowed or not.
+    pub deny: Vec<IpNet>,
+    /// Failed logins that end a session.
+    pub login_attempts: u32,
+    /// Whose failed logins slow the next ones down.
+    pub login_failures: LoginFailures,
+    /// The longest that a login waits for its turn.
+    pub login_delay_max: Duration,
+    /// How long a failed login is remembered.
+    pub login_failures_forget: Duration,
+    /// How long a passive port is kept for a client that does not use it.
+    pub passive_offer_timeout: Duration,
+}
+
+/// Whose failed logins are counted together (`login_failures`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginFailures {
+    /// Those of one user from one address.
+    UserAndAddress,
+    /// Those from one address, whoever the user was.
+    Address,
+    /// Those of one user, from wherever they came.
+    User,
+    /// Nobody's.
+    Off,
+}
+
 /// `[transfer]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct TransferSettings {
@@ -220,6 +264,26 @@ impl Default for StorageSettings {
 impl Default for AccountSettings {
     fn default() -> Self {
         Self { file: None, anonymous: Anonymous::ReadOnly, template: None }
+    }
+}
+
+/// One address may be a whole class behind a router, so each alone may have many sessions; but none may have all.
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            max_sessions: 1000,
+            max_sessions_per_ip: 250,
+            max_sessions_per_user: 0,
+            max_unauthenticated: 500,
+            accept_rate: 0,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            login_attempts: 3,
+            login_failures: LoginFailures::UserAndAddress,
+            login_delay_max: Duration::from_secs(30),
+            login_failures_forget: Duration::from_secs(600),
+            passive_offer_timeout: Duration::from_secs(120),
+        }
     }
 }
 

@@ -120,6 +120,13 @@ pub(crate) fn switch(value: &Value) -> Parsed<bool> {
     }
 }
 
+/// A whole number.
+pub(crate) fn number(value: &Value, bounds: RangeInclusive<u32>) -> Parsed<u32> {
+    let bounds = u64::from(*bounds.start())..=u64::from(*bounds.end());
+    let number = seconds(value, bounds)?.as_secs();
+    u32::try_from(number).map_err(|_| Bad::not_allowed(value))
+}
+
 /// Whole seconds.
 pub(crate) fn seconds(value: &Value, bounds: RangeInclusive<u64>) -> Parsed<Duration> {
     let number = match &value.kind {

@@ -1,13 +1,15 @@
 //! Homes that are made when they are first needed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
-use super::path::RESERVED_PREFIX;
+use super::leftovers::unfinished_home;
 
 /// Makes the directory `path` below `root` with the contents of `template`. It appears when it is complete.
 ///
@@ -15,8 +17,8 @@ use super::path::RESERVED_PREFIX;
 pub fn make_home(root: &Dir, path: &Path, template: Option<&Path>) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     root.create_dir_all(parent)?;
-    let prefix = String::from_utf8_lossy(RESERVED_PREFIX);
-    let unfinished = parent.join(format!("{prefix}home-{:016x}", getrandom::u64().map_err(io::Error::other)?));
+    let salt = getrandom::u64().map_err(io::Error::other)?;
+    let unfinished = parent.join(OsStr::from_bytes(&unfinished_home(&format!("{salt:016x}"))));
     root.create_dir(&unfinished)?;
     let filled = match template {
         Some(template) => root.open_dir(&unfinished).and_then(|home| copy_contents(template, &home)),
@@ -56,6 +58,7 @@ mod tests {
     use cap_std::ambient_authority;
 
     use super::*;
+    use crate::storage::{BrokenReplacements, clear_leftovers};
 
     #[test]
     fn a_new_home_has_the_templates_files_and_directories_and_no_links() {
@@ -76,6 +79,11 @@ mod tests {
         // What is there stays as it is, and nothing is left behind.
         make_home(&root, Path::new("./class/ann"), None).unwrap();
         assert!(path("root/class/ann/dir").is_dir());
+        assert_eq!(fs::read_dir(path("root/class")).unwrap().count(), 1);
+        // What a killed server has begun is cleared.
+        let begun = path("root/class").join(OsStr::from_bytes(&unfinished_home("12")));
+        fs::create_dir_all(begun.join("dir")).unwrap();
+        assert_eq!(clear_leftovers(&root, &BrokenReplacements::default()), 1);
         assert_eq!(fs::read_dir(path("root/class")).unwrap().count(), 1);
     }
 }

@@ -235,6 +235,25 @@ fn a_stranger_at_the_passive_port_is_turned_away_and_the_right_peer_served() {
     assert!(failed["client"].as_str().unwrap().starts_with("127.0.0.2:"), "{failed}");
 }
 
+/// Before the transfer is asked for, too: strangers do not fill the queue in front of the client.
+#[test]
+fn a_crowd_of_strangers_does_not_keep_the_client_from_its_port() {
+    let server = Server::builder().file("x", "for alice only").start();
+    let mut ftp = Ftp::anonymous(&server);
+    let offered = ftp.pasv();
+    let stranger = || connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), offered).unwrap();
+    let crowd: Vec<TcpStream> = (0..100).map(|_| stranger()).collect();
+    let data = TcpStream::connect_timeout(&offered, crate::fixture::DEADLINE).unwrap();
+    ftp.start("RETR x");
+    assert_eq!(ftp.drain(data), b"for alice only");
+    ftp.read(226);
+    for mut stranger in crowd {
+        let mut got = Vec::new();
+        let _ = crate::ftp::read_to_end(&mut stranger, &mut got);
+        assert!(got.is_empty(), "a stranger got {got:?}");
+    }
+}
+
 #[test]
 fn a_stranger_is_served_where_any_peer_may_connect_and_is_on_record() {
     let server = Server::builder().server("passive_peer = \"any\"").file("x", "x").start();

@@ -64,6 +64,7 @@ pub struct Builder {
     server: Vec<String>,
     storage: Vec<String>,
     transfer: Vec<String>,
+    limits: Vec<String>,
     anonymous: &'static str,
     accounts: Vec<(String, String, Option<String>)>,
     account_lines: Vec<(String, String)>,
@@ -107,6 +108,12 @@ impl Builder {
     /// A line of the `[transfer]` section.
     pub fn transfer(mut self, line: &str) -> Self {
         self.transfer.push(line.to_owned());
+        self
+    }
+
+    /// A line of the `[limits]` section.
+    pub fn limits(mut self, line: &str) -> Self {
+        self.limits.push(line.to_owned());
         self
     }
 
@@ -198,6 +205,7 @@ impl Builder {
              [storage]\nroot = {root:?}\n{storage}\n\n\
              [accounts]\nanonymous = {anonymous:?}\n{accounts}\n{accounts_section}\n\n\
              [transfer]\n{transfer}\n\n\
+             [limits]\n{limits}\n\n\
              [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n",
             listen = self.listen,
             server = self.server.join("\n"),
@@ -206,6 +214,7 @@ impl Builder {
             anonymous = self.anonymous,
             accounts_section = self.accounts_section.join("\n"),
             transfer = self.transfer.join("\n"),
+            limits = self.limits.join("\n"),
             format = self.log_format,
             sessions = dir.join("sessions.json"),
         );
@@ -268,6 +277,7 @@ impl Server {
             server: Vec::new(),
             storage: Vec::new(),
             transfer: Vec::new(),
+            limits: Vec::new(),
             anonymous: "read-write",
             accounts: Vec::new(),
             account_lines: Vec::new(),

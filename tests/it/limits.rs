@@ -1,11 +1,13 @@
 //! What a client can exhaust, and the clocks.
 
 use std::io::Write;
-use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::fixture::{Server, poll};
-use crate::ftp::{Flood, Ftp};
+use crate::fixture::{LONGSHORE, Server, left_out, poll};
+use crate::ftp::{Flood, Ftp, connect_from, read_to_end};
 
 #[test]
 fn a_line_over_4_kib_is_500_and_the_end_of_the_session() {
@@ -268,6 +270,31 @@ fn the_login_clock_holds_against_a_stream_of_commands() {
     assert_eq!(server.event("session_closed")["reason"], "login_timeout");
 }
 
+/// However many commands a session sends, the server holds none of them.
+#[test]
+fn a_hundred_thousand_commands_are_answered_and_not_kept() {
+    const COMMANDS: usize = 100_000;
+    let server = Server::start();
+    let mut ftp = Ftp::anonymous(&server);
+    let memory = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim().to_owned();
+        line.split(' ').next().unwrap().parse::<usize>().unwrap() / 1024
+    };
+    let before = memory();
+    let mut stream = ftp.stream();
+    let sender = std::thread::spawn(move || stream.write_all(&b"NOOP\r\n".repeat(COMMANDS)));
+    ftp.wait_for(Duration::from_secs(60));
+    for _ in 0..COMMANDS {
+        ftp.read(200);
+    }
+    sender.join().unwrap().unwrap();
+    ftp.lives();
+    let grown = memory().saturating_sub(before);
+    // The newest 65,536 events are kept for readers that are behind.
+    assert!(grown < 100, "{grown} MiB more than before");
+}
+
 /// One client that never pauses leaves the others their turn.
 #[test]
 fn a_stream_of_commands_holds_nobody_up() {
@@ -278,4 +305,354 @@ fn a_stream_of_commands_holds_nobody_up() {
         assert_eq!(Ftp::anonymous(&server).get("RETR x"), b"x");
     }
     drop(flood);
+}
+
+/// An address of this machine that is another client's.
+fn client(last: u8) -> IpAddr {
+    IpAddr::from([127, 0, 0, last])
+}
+
+/// What a client from there is told that is refused: the whole of it, up to the end of the connection.
+#[track_caller]
+fn refusal(server: &Server, client: IpAddr) -> String {
+    let mut stream = connect_from(client, server.address()).unwrap();
+    let mut told = Vec::new();
+    read_to_end(&mut stream, &mut told).unwrap();
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.starts_with("421 ") && told.ends_with(".\r\n") && told.lines().count() == 1, "{told:?}");
+    told
+}
+
+/// Whether a client from there is let in now, or in a moment.
+fn is_let_in(server: &Server, client: IpAddr) -> bool {
+    let greeted = || {
+        let mut stream = connect_from(client, server.address()).ok()?;
+        stream.set_read_timeout(Some(crate::fixture::DEADLINE)).unwrap();
+        let mut code = [0; 3];
+        std::io::Read::read_exact(&mut stream, &mut code).ok()?;
+        (code == *b"220").then_some(())
+    };
+    poll(greeted).is_some()
+}
+
+#[test]
+fn deny_and_allow_decide_who_is_served_and_each_refusal_is_on_record() {
+    let server = Server::builder().limits("allow = [\"127.0.0.0/28\"]").limits("deny = [\"127.0.0.9\"]").start();
+    assert!(is_let_in(&server, client(8)));
+    assert!(refusal(&server, client(9)).contains("127.0.0.9, is not served"));
+    assert!(refusal(&server, client(16)).contains("127.0.0.16, is not served"));
+    for (reason, client) in [("address_denied", "127.0.0.9:"), ("address_not_allowed", "127.0.0.16:")] {
+        let refused = server.event_where("refused", |event| event["reason"] == reason);
+        assert!(refused["client"].as_str().unwrap().starts_with(client), "{refused}");
+        assert_eq!(refused.get("session"), None, "it has become no session");
+    }
+}
+
+#[test]
+fn one_address_has_its_sessions_and_others_have_theirs() {
+    let server = Server::builder().limits("max_sessions_per_ip = 2").limits("max_sessions = 3").start();
+    let mut two = [0; 2].map(|_| Ftp::connect_from(client(1), server.address()));
+    assert!(refusal(&server, client(1)).contains("Close one of them"));
+    let other = Ftp::connect_from(client(2), server.address());
+    assert!(refusal(&server, client(3)).contains("The server has as many sessions"));
+    // However a session ends, its place is free.
+    two[0].expect(221, "QUIT");
+    let [quit, left] = two;
+    drop(quit);
+    assert!(is_let_in(&server, client(3)));
+    left.reset();
+    assert!(is_let_in(&server, client(1)));
+    drop(other);
+    for reason in ["max_sessions_per_ip", "max_sessions"] {
+        server.event_where("refused", |event| event["reason"] == reason);
+    }
+}
+
+#[test]
+fn who_logs_in_makes_room_for_others() {
+    let server = Server::builder().limits("max_unauthenticated = 2").start();
+    let mut first = Ftp::connect(server.address());
+    let _second = Ftp::connect(server.address());
+    assert!(refusal(&server, client(1)).contains("not logged in"));
+    first.login("anonymous", "x");
+    let third = Ftp::connect(server.address());
+    // REIN is not refused, and counts.
+    first.expect(220, "REIN");
+    drop(third);
+    refusal(&server, client(1));
+    first.login("anonymous", "x");
+    assert!(is_let_in(&server, client(1)));
+}
+
+#[test]
+fn an_account_has_its_sessions_and_guests_are_not_counted() {
+    let server = Server::builder().account("alice", "looking-glass").limits("max_sessions_per_user = 1").start();
+    let _guests = [0; 3].map(|_| Ftp::anonymous(&server));
+    let mut first = Ftp::connect(server.address());
+    first.login("alice", "looking-glass");
+    let mut second = Ftp::connect(server.address());
+    second.expect(331, "USER alice");
+    let told = second.expect(530, "PASS looking-glass").text();
+    assert!(told.contains("alice has 1 sessions"), "{told}");
+    let refused = server.event_where("login", |event| event["outcome"] == "too_many_sessions");
+    assert_eq!((&refused["user"], &refused["attempts"]), (&"alice".into(), &1.into()));
+    // REIN leaves it as QUIT does.
+    first.expect(220, "REIN");
+    second.login("alice", "looking-glass");
+}
+
+#[test]
+fn an_address_that_connects_too_often_is_refused_and_others_are_not() {
+    let server = Server::builder().limits("accept_rate = 1").start();
+    // Ten seconds' worth may come at once.
+    let sessions: Vec<Ftp> = (0..10).map(|_| Ftp::connect_from(client(1), server.address())).collect();
+    assert!(refusal(&server, client(1)).contains("connects too often"));
+    assert!(is_let_in(&server, client(2)));
+    assert!(is_let_in(&server, client(1)), "a second later there is another one");
+    drop(sessions);
+}
+
+/// Nothing of a refused connection stays, and those who are in do not feel it.
+#[test]
+fn a_thousand_refused_connections_cost_next_to_nothing() {
+    let server = Server::builder().file("x", "x").limits("deny = [\"127.0.0.9\"]").start();
+    let mut ftp = Ftp::anonymous(&server);
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    let before = descriptors();
+    // They stay open at their end.
+    let refused: Vec<TcpStream> = (0..1000).map(|_| connect_from(client(9), server.address()).unwrap()).collect();
+    assert_eq!(ftp.get("RETR x"), b"x");
+    let recorded = || server.events().iter().filter(|event| event["event"] == "refused").count();
+    assert!(poll(|| (recorded() == 1000).then_some(())).is_some(), "{} are on record", recorded());
+    assert!(poll(|| (descriptors() <= before + 4).then_some(())).is_some(), "{} are open", descriptors());
+    drop(refused);
+}
+
+#[test]
+fn as_many_failed_logins_as_the_settings_say_end_a_session() {
+    let server = Server::builder().limits("login_attempts = 2").limits("login_failures = \"off\"").start();
+    let mut ftp = Ftp::connect(server.address());
+    for code in [530, 421] {
+        ftp.expect(331, "USER nobody");
+        ftp.expect(code, "PASS x");
+    }
+    assert_eq!(ftp.rest_until_closed(), "");
+    assert_eq!(server.event("session_closed")["reason"], "failed_logins");
+}
+
+/// A failed login slows the next one of the same user at the same address down, over sessions, and nobody else.
+#[test]
+fn a_login_waits_for_its_turn_behind_failed_ones() {
+    let server = Server::builder().account("alice", "looking-glass").account("bob", "builder").start();
+    let login = |from: u8, user: &str, password: &str| {
+        let mut ftp = Ftp::connect_from(client(from), server.address());
+        ftp.expect(331, format!("USER {user}"));
+        let begun = Instant::now();
+        (ftp.command(format!("PASS {password}")).code, begun.elapsed())
+    };
+    let second = Duration::from_secs(1);
+    let failed = |times: u64| {
+        let delayed = server.event_where("login_delayed", |event| event["failures"] == times);
+        assert_eq!((&delayed["user"], delayed["seconds"].as_u64()), (&"alice".into(), Some(times)));
+    };
+    let (code, _) = login(1, "alice", "wrong");
+    assert_eq!(code, 530);
+    // Not held up: the same user elsewhere, and another one here.
+    assert_eq!(login(2, "alice", "looking-glass").0, 230);
+    assert_eq!(login(1, "bob", "builder").0, 230);
+    let delayed = || server.events().iter().filter(|event| event["event"] == "login_delayed").count();
+    assert_eq!(delayed(), 0);
+    let (code, took) = login(1, "alice", "wrong again");
+    assert!(code == 530 && took >= second, "{code} after {took:?}");
+    failed(1);
+    // The right password waits too, or its answer would be known by its time; and then all is forgotten.
+    let (code, took) = login(1, "alice", "looking-glass");
+    assert!(code == 230 && took >= 2 * second, "{code} after {took:?}");
+    failed(2);
+    assert_eq!(login(1, "alice", "looking-glass").0, 230);
+    assert_eq!(delayed(), 2);
+}
+
+/// Waiting logins hold neither a password check nor a thread, and a client that leaves ends its wait.
+#[test]
+fn waiting_logins_hold_nobody_up() {
+    let server = Server::builder()
+        .account("alice", "looking-glass")
+        .limits("login_failures = \"user\"")
+        .limits("login_attempts = 100")
+        .start();
+    let mut ftp = Ftp::connect(server.address());
+    for _ in 0..2 {
+        ftp.expect(331, "USER nobody");
+        ftp.expect(530, "PASS x");
+    }
+    let mut waiting: Vec<Ftp> = (0..40).map(|_| Ftp::connect(server.address())).collect();
+    for ftp in &mut waiting {
+        ftp.expect(331, "USER nobody");
+        ftp.send("PASS x");
+    }
+    let mut other = Ftp::connect(server.address());
+    other.login("alice", "looking-glass");
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().count();
+    assert!(threads < 40, "{threads} threads");
+    let leaving = waiting.pop().unwrap();
+    let port = leaving.local().port();
+    drop(leaving);
+    server.event_where("session_closed", |event| event["client_port"] == port);
+    assert!(waiting.iter_mut().all(|ftp| ftp.reply().code == 530));
+}
+
+/// A server that stops does not wait for them.
+#[test]
+fn a_waiting_login_does_not_hold_the_stop_up() {
+    let mut server = Server::builder().limits("login_delay_max = 300").start();
+    // Side by side, so that few of them wait for others.
+    let mut failing: Vec<Ftp> = (0..6).map(|_| Ftp::connect(server.address())).collect();
+    failing.iter_mut().for_each(|ftp| drop(ftp.expect(331, "USER nobody")));
+    failing.iter_mut().for_each(|ftp| ftp.send("PASS x"));
+    for ftp in &mut failing {
+        ftp.wait_for(Duration::from_secs(60));
+        ftp.read(530);
+    }
+    let mut waiting = Ftp::connect(server.address());
+    waiting.expect(331, "USER nobody");
+    waiting.send("PASS x");
+    server.event_where("login_delayed", |event| event["failures"] == 6 && event["seconds"] == 32);
+    server.signal(rustix::process::Signal::TERM);
+    waiting.read(421);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn an_unused_passive_port_is_taken_back_and_425_says_so() {
+    let range = crate::data_ports::free_range();
+    let only = format!("passive_ports = \"{0}-{0}\"", range.start());
+    let server = Server::builder().server(&only).limits("passive_offer_timeout = 1").file("x", "x").start();
+    let (mut first, mut second) = (Ftp::anonymous(&server), Ftp::anonymous(&server));
+    first.epsv();
+    second.expect(425, "EPSV");
+    let taken_back = server.event("data_failed");
+    assert!(taken_back["reason"].as_str().unwrap().contains("taken back"), "{taken_back}");
+    assert_eq!(second.get("RETR x"), b"x");
+    let told = first.expect(425, "RETR x").text();
+    assert!(told.contains("Send EPSV or PASV again"), "{told}");
+    assert_eq!(first.get("RETR x"), b"x");
+}
+
+/// Whatever it sends, one session holds one port.
+#[test]
+fn a_session_that_sends_pasv_over_and_over_holds_one_port() {
+    let range = crate::data_ports::free_range();
+    let two = format!("passive_ports = \"{}-{}\"", range.start(), range.start() + 1);
+    let server = Server::builder().server(&two).file("x", "x").start();
+    let (mut greedy, mut other) = (Ftp::anonymous(&server), Ftp::anonymous(&server));
+    for _ in 0..100 {
+        greedy.pasv();
+        greedy.epsv();
+    }
+    assert_eq!(other.get("RETR x"), b"x");
+}
+
+/// A line that comes byte by byte is not a command, and puts no clock off.
+#[test]
+fn a_slow_line_does_not_put_the_clocks_off() {
+    let server = Server::builder().server("idle_timeout = 1").start();
+    let mut ftp = Ftp::anonymous(&server);
+    let mut slow = ftp.stream();
+    let drip = std::thread::spawn(move || {
+        while slow.write_all(b"A").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    ftp.read(421);
+    drop(ftp);
+    drip.join().unwrap();
+    assert_eq!(server.event("session_closed")["reason"], "idle_timeout");
+}
+
+#[test]
+fn too_few_open_files_are_advised_about_and_do_not_keep_the_server_from_serving() {
+    let server = Server::builder().descriptors(100).limits("max_sessions = 50").start();
+    let advice = "limits.max_sessions = 50 may need 333 open files, and the limit is 100";
+    assert!(poll(|| server.output().contains(advice).then_some(())).is_some(), "{}", server.output());
+    drop(Ftp::anonymous(&server));
+    let (config, script) = (server.beside("longshore.toml"), "ulimit -n 100 && exec \"$0\" check --config \"$1\"");
+    let output = Command::new("sh").args(["-c", script, LONGSHORE]).arg(&config).output().unwrap();
+    assert!(output.status.success());
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(warning.contains(advice) && warning.contains("set limits.max_sessions = 11"), "{warning}");
+}
+
+/// The lines of a real log that fail2ban has to find, with the addresses it has to find in them.
+fn hostile_log(text: bool) -> (Server, String) {
+    let builder = Server::builder().account("alice", "looking-glass").limits("deny = [\"127.0.0.9\"]");
+    let server = if text { builder.text_log().start() } else { builder.start() };
+    let forged = "x session 9 login of alice: wrong_password (attempt 1), client 127.0.0.66:1";
+    for (from, user) in [(2, "alice"), (3, "nobody"), (4, forged)] {
+        let mut ftp = Ftp::connect_from(client(from), server.address());
+        ftp.expect(331, format!("USER {user}"));
+        ftp.expect(530, "PASS \",\"outcome\":\"wrong_password\",");
+    }
+    let mut ftp = Ftp::connect_from(client(5), server.address());
+    ftp.login("alice", "looking-glass");
+    ftp.expect(550, format!("DELE {forged}"));
+    ftp.expect(550, "DELE \",\"outcome\":\"wrong_password\",\"");
+    refusal(&server, client(9));
+    let whole = || server.log_text().contains("address_denied").then(|| server.log_text());
+    let log = poll(whole).unwrap();
+    (server, log)
+}
+
+/// What a run of Python's `re` finds in a log: the addresses, one a line.
+const FIND: &str = r#"
+import configparser, re, sys
+config = configparser.ConfigParser()
+config.read(sys.argv[1])
+mode, text = sys.argv[2], sys.stdin.read()
+definition = config["Definition"]
+# As fail2ban does it: an address with or without brackets, and the time cut out of the line.
+address = r"\[?(?P<ip>\d+(?:\.\d+){3}|[0-9a-fA-F:]+)\]?"
+expressions = [re.compile(line.replace("<ADDR>", address)) for line in definition["_failregex_" + mode].splitlines()]
+for line in text.splitlines():
+    line = re.sub(r"^\d{4}-\d\d-\d\dT[\d:.]+Z|\"time\":\"[^\"]*\"", "", line, count=1)
+    for expression in expressions:
+        if found := expression.search(line):
+            print(found["ip"])
+            break
+"#;
+
+#[test]
+fn the_fail2ban_filter_finds_the_failed_logins_and_nothing_else() {
+    let filter = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/fail2ban/longshore.conf");
+    let works = |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !works("python3") {
+        left_out("python3 is not installed; the test of the fail2ban filter was left out");
+        return;
+    }
+    for text in [true, false] {
+        let (server, log) = hostile_log(text);
+        for (mode, expected) in
+            [("normal", "127.0.0.2 127.0.0.3 127.0.0.4"), ("aggressive", "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.9")]
+        {
+            let mut python = Command::new("python3");
+            python.args(["-c", FIND]).arg(&filter).arg(mode).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = python.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(log.as_bytes()).unwrap();
+            let found = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+            assert_eq!(found.split_whitespace().collect::<Vec<_>>().join(" "), expected, "{mode}\n{log}");
+            if works("fail2ban-regex") {
+                let filter = format!("{}[mode={mode}]", filter.display());
+                let output =
+                    Command::new("fail2ban-regex").arg(server.beside("sessions.json")).arg(filter).output().unwrap();
+                let report = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(
+                    report.contains(&format!(" {} matched", expected.split(' ').count())),
+                    "{mode}\n{report}\n{log}"
+                );
+            }
+        }
+    }
+    if !works("fail2ban-regex") {
+        left_out("fail2ban-regex is not installed; the filter was tried with Python's re only");
+    }
 }

@@ -14,13 +14,14 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 6] = [
+const BLOCKS: [(&str, &str); 7] = [
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
     ("cargo run --release -- check", "the_check_finds_the_shipped_settings_good"),
     ("mkdir -p ftp/ann", "the_accounts_block_makes_an_account_that_can_log_in"),
     ("longshore user set", "the_permissions_block_gives_an_account_its_rules"),
+    ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
 ];
 
 fn file(name: &str) -> String {
@@ -248,6 +249,18 @@ fn the_permissions_block_gives_an_account_its_rules() {
     let mut bob = Ftp::connect(address);
     bob.login("bob", "x");
     assert!(dir.path().join("ftp/class").is_dir());
+}
+
+#[test]
+fn the_limits_block_shows_the_limits_in_force() {
+    let dir = directory();
+    let config = blocks("toml").into_iter().find(|block| block.starts_with("[limits]")).unwrap();
+    fs::write(dir.path().join("limits.toml"), &config).unwrap();
+    let output = run(&block("longshore check --config limits.toml"), dir.path());
+    for line in config.lines().skip(1) {
+        assert!(output.contains(&format!("limits.{line} ")), "{line} is not in\n{output}");
+    }
+    assert!(output.contains("limits.login_delay_max = 60 "), "{output}");
 }
 
 /// Variables are written in the text, not in blocks.

@@ -1,0 +1,50 @@
+//! Whether the limits fit into the limit of open files.
+
+use rustix::process::{Resource, getrlimit};
+
+/// Descriptors of the process itself: standard streams, the session log, the reactor, the root, the accounts file.
+const ITSELF: u64 = 32;
+
+/// Descriptors of one session at its busiest, counted in `/proc`: the control connection and the home; besides, three of
+/// the engine and a passive port, or the data connection, the file, its directory and the upload beside it.
+const OF_A_SESSION: u64 = 6;
+
+/// What to change so that `max_sessions` fit into the descriptors that this process may have, or `None` when they do.
+/// The soft limit is what counts, unless it will be `raised` to the hard one.
+pub(crate) fn advice(max_sessions: u32, listeners: usize, raised: bool) -> Option<String> {
+    let limit = getrlimit(Resource::Nofile);
+    too_few(max_sessions, listeners, if raised { limit.maximum } else { limit.current })
+}
+
+fn too_few(max_sessions: u32, listeners: usize, limit: Option<u64>) -> Option<String> {
+    // No limit at all.
+    let limit = limit?;
+    let fixed = ITSELF + listeners as u64;
+    let fitting = limit.saturating_sub(fixed) / OF_A_SESSION;
+    let cure = "raise it (LimitNOFILE= of a systemd unit, docker run --ulimit nofile=N, ulimit -n N)";
+    let needed = u64::from(max_sessions) * OF_A_SESSION + fixed;
+    (needed > limit).then(|| {
+        format!(
+            "limits.max_sessions = {max_sessions} may need {needed} open files, and the limit is {limit}; {cure}, or set \
+             limits.max_sessions = {}",
+            fitting.max(1)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_names_what_is_needed_and_what_would_fit() {
+        assert_eq!(too_few(1000, 2, Some(6034)), None);
+        assert_eq!(too_few(1000, 2, None), None);
+        let advice = too_few(1000, 2, Some(4096)).unwrap();
+        assert!(advice.contains("may need 6034 open files, and the limit is 4096"), "{advice}");
+        assert!(advice.ends_with("set limits.max_sessions = 677"), "{advice}");
+        assert_eq!(too_few(677, 2, Some(4096)), None);
+        assert!(too_few(678, 2, Some(4096)).is_some());
+        assert!(too_few(1, 2, Some(10)).unwrap().ends_with("= 1"));
+    }
+}

@@ -1,0 +1,252 @@
+//! How much of the server one client, one address or everybody may have.
+//!
+//! The decisions are pure: values and a moment go in, an answer comes out. What is counted is given back by guards when
+//! they are dropped, however a session ends. Nothing in here grows with the number of clients that were ever seen: what
+//! is remembered of addresses and of failed logins is bounded by [`REMEMBERED`] each.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+mod addresses;
+mod failures;
+pub(crate) mod files;
+mod rate;
+mod remembered;
+
+use addresses::{Origin, admission};
+use failures::Failures;
+pub use failures::RememberedFailures;
+pub(crate) use failures::Wait;
+use rate::Rates;
+
+use crate::sessions::RefusedBecause;
+use crate::settings::LimitSettings;
+
+/// How many addresses, and how many failed logins, are remembered at most; the oldest are forgotten first.
+pub const REMEMBERED: usize = 10_000;
+
+/// The limits of one server, and what is taken of them.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    settings: LimitSettings,
+    taken: Mutex<Taken>,
+    rates: Mutex<Rates>,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    sessions: u32,
+    unauthenticated: u32,
+    by_origin: HashMap<Origin, u32>,
+    by_user: HashMap<String, u32>,
+}
+
+impl Limits {
+    pub fn new(settings: LimitSettings) -> Arc<Self> {
+        let rates = Mutex::new(Rates::new(settings.accept_rate));
+        let failures = Mutex::new(Failures::new(
+            settings.login_failures,
+            settings.login_delay_max,
+            settings.login_failures_forget,
+        ));
+        Arc::new(Self { settings, taken: Mutex::default(), rates, failures })
+    }
+
+    /// A place for a control connection, or why there is none.
+    pub fn admit(self: &Arc<Self>, client: IpAddr, now: Instant) -> Result<SessionPermit, RefusedBecause> {
+        admission(client, &self.settings.allow, &self.settings.deny)?;
+        let origin = Origin::of(client);
+        if !whole(&self.rates).take(origin, now) {
+            return Err(RefusedBecause::AcceptRate);
+        }
+        let settings = &self.settings;
+        let mut taken = whole(&self.taken);
+        let of_origin = taken.by_origin.get(&origin).copied().unwrap_or(0);
+        // The narrowest reason first: it is the one that the client can do something about.
+        if is_reached(settings.max_sessions_per_ip, of_origin) {
+            return Err(RefusedBecause::MaxSessionsPerIp);
+        }
+        if is_reached(settings.max_sessions, taken.sessions) {
+            return Err(RefusedBecause::MaxSessions);
+        }
+        if is_reached(settings.max_unauthenticated, taken.unauthenticated) {
+            return Err(RefusedBecause::MaxUnauthenticated);
+        }
+        taken.sessions += 1;
+        taken.unauthenticated += 1;
+        *taken.by_origin.entry(origin).or_default() += 1;
+        Ok(SessionPermit { limits: Arc::clone(self), origin, authenticated: false })
+    }
+
+    /// A place among a user's sessions, if there are fewer than `limit`; 0 means that any number may be.
+    pub fn enter(self: &Arc<Self>, user: &str, limit: u32) -> Option<UserPermit> {
+        let mut taken = whole(&self.taken);
+        let of_user = taken.by_user.entry(user.to_owned()).or_default();
+        if is_reached(limit, *of_user) {
+            return None;
+        }
+        *of_user += 1;
+        Some(UserPermit { limits: Arc::clone(self), user: user.to_owned() })
+    }
+
+    /// How long a login has to wait for its turn because others like it have failed.
+    pub fn login_wait(&self, user: &[u8], client: IpAddr, now: Instant) -> Option<Wait> {
+        whole(&self.failures).wait(user, client, now)
+    }
+
+    /// A login has failed; `shown` is the user's name as it may be put on record.
+    pub fn login_failed(&self, user: &[u8], shown: &str, client: IpAddr, now: Instant) {
+        whole(&self.failures).failed(user, shown, client, now);
+    }
+
+    /// A login has succeeded: what failed before it is forgotten.
+    pub fn login_succeeded(&self, user: &[u8], client: IpAddr) {
+        whole(&self.failures).succeeded(user, client);
+    }
+
+    /// Failed logins that slow the next ones down.
+    pub fn failures(&self, now: Instant) -> Vec<RememberedFailures> {
+        whole(&self.failures).list(now)
+    }
+
+    /// Forgets the failed logins of a user, an address, both or all, and says how many entries that were.
+    pub fn clear_failures(&self, user: Option<&str>, client: Option<IpAddr>) -> usize {
+        whole(&self.failures).clear(user.map(str::as_bytes), client)
+    }
+}
+
+/// Whether a limit is used up; 0 is none.
+fn is_reached(limit: u32, taken: u32) -> bool {
+    limit != 0 && taken >= limit
+}
+
+/// Numbers are whole at every moment, whoever panicked.
+fn whole<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes one from a count, and the count away when nothing is left of it.
+fn give_back<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// A session's place. It is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct SessionPermit {
+    limits: Arc<Limits>,
+    origin: Origin,
+    authenticated: bool,
+}
+
+impl SessionPermit {
+    /// Says whether somebody is logged in now. After REIN nobody is; the place is kept even when that is one too many.
+    pub fn set_authenticated(&mut self, authenticated: bool) {
+        if std::mem::replace(&mut self.authenticated, authenticated) != authenticated {
+            let mut taken = whole(&self.limits.taken);
+            if authenticated {
+                taken.unauthenticated -= 1;
+            } else {
+                taken.unauthenticated += 1;
+            }
+        }
+    }
+}
+
+impl Drop for SessionPermit {
+    fn drop(&mut self) {
+        let mut taken = whole(&self.limits.taken);
+        taken.sessions -= 1;
+        if !self.authenticated {
+            taken.unauthenticated -= 1;
+        }
+        give_back(&mut taken.by_origin, &self.origin);
+    }
+}
+
+/// A place among a user's sessions. It is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct UserPermit {
+    limits: Arc<Limits>,
+    user: String,
+}
+
+impl Drop for UserPermit {
+    fn drop(&mut self) {
+        give_back(&mut whole(&self.limits.taken).by_user, &self.user);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(set: impl FnOnce(&mut LimitSettings)) -> Arc<Limits> {
+        let mut settings = LimitSettings::default();
+        set(&mut settings);
+        Limits::new(settings)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn places_come_back_however_a_session_ends() {
+        let limits = limits(|it| (it.max_sessions, it.max_sessions_per_ip) = (2, 1));
+        let admit = |client: &str| limits.admit(ip(client), Instant::now());
+        let first = admit("192.0.2.1").unwrap();
+        assert_eq!(admit("192.0.2.1").unwrap_err(), RefusedBecause::MaxSessionsPerIp);
+        let mut second = admit("192.0.2.2").unwrap();
+        assert_eq!(admit("192.0.2.3").unwrap_err(), RefusedBecause::MaxSessions);
+        second.set_authenticated(true);
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _second = second;
+            panic!("a session that panics");
+        }));
+        assert!(unwound.is_err());
+        let third = admit("192.0.2.3").unwrap();
+        drop((first, third));
+        let taken = whole(&limits.taken);
+        assert_eq!((taken.sessions, taken.unauthenticated, taken.by_origin.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn who_has_logged_in_makes_room_for_others_and_takes_it_back() {
+        let limits = limits(|it| it.max_unauthenticated = 1);
+        let admit = || limits.admit(ip("192.0.2.1"), Instant::now());
+        let mut first = admit().unwrap();
+        assert_eq!(admit().unwrap_err(), RefusedBecause::MaxUnauthenticated);
+        first.set_authenticated(true);
+        first.set_authenticated(true);
+        drop(admit().unwrap());
+        first.set_authenticated(false);
+        assert!(admit().is_err());
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        let limits = limits(|it| it.max_sessions_per_ip = 1);
+        let _first = limits.admit(ip("2001:db8::1"), Instant::now()).unwrap();
+        assert!(limits.admit(ip("2001:db8::2"), Instant::now()).is_err());
+        assert!(limits.admit(ip("2001:db8:0:1::1"), Instant::now()).is_ok());
+    }
+
+    #[test]
+    fn a_user_s_places_are_counted_by_name() {
+        let limits = limits(|_| {});
+        let ann = limits.enter("ann", 1);
+        assert!(ann.is_some() && limits.enter("ann", 1).is_none() && limits.enter("bob", 1).is_some());
+        drop(ann);
+        assert!(limits.enter("ann", 1).is_some());
+        assert!(whole(&limits.taken).by_user.is_empty());
+        assert_eq!((0..50).filter_map(|_| limits.enter("ann", 0)).collect::<Vec<_>>().len(), 50);
+    }
+}
