@@ -147,6 +147,7 @@ impl Storage {
     pub fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
         self.permit(Action::Rename, from)?;
         self.permit(Action::Create, to)?;
+        self.permit_leaving(from, to)?;
         let into_itself =
             || Fault::new(FaultKind::BadRequest, format!("{from} cannot be moved into a directory below itself."));
         if to.is_below(from) {
@@ -171,6 +172,18 @@ impl Storage {
             None => Fault::from_io(Action::Rename, to, &error),
             _ => Fault::from_io(Action::Rename, from, &error),
         })
+    }
+
+    /// Whether `from` may go to `to`, where other rules may hold. It could be read there, and would be missing here.
+    fn permit_leaving(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
+        let words = self.words_at(from, false);
+        if words == self.words_at(to, false) || words.allow(Action::Read) && words.allow(Action::Delete) {
+            return Ok(());
+        }
+        let sentence = format!(
+            "Other rules hold for {to}; to move {from} there, this account must be allowed to read and delete it."
+        );
+        Err(Fault::new(FaultKind::Permission, sentence))
     }
 
     /// Whether the directory `from` may become `to`. Rules for what is in it would not move along.

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{XattrFlags, setxattr};
 
@@ -117,9 +119,9 @@ fn every_verb_keeps_to_every_preset() {
 fn renaming_needs_both_names() {
     let server = server(&[(
         "ann",
-        r#"{ "/" = "read-write", "/in" = ["list", "create"], "/out" = ["list", "rename"], "/deep/x" = "none" }"#,
+        r#"{ "/" = "read-write", "/in" = ["list", "create"], "/out" = ["list", "read", "delete", "rename"], "/keep" = ["list", "create", "rename"], "/deep/x" = "none" }"#,
     )]);
-    for file in ["file", "in/old", "out/file", "deep/x/secret", "plain/file"] {
+    for file in ["file", "in/old", "out/file", "keep/file", "deep/x/secret", "plain/file"] {
         server.write(file, "x");
     }
     let mut ftp = login(&server, "ann");
@@ -128,6 +130,10 @@ fn renaming_needs_both_names() {
         ("out/file", "in/old", false),
         ("file", "out/new", false),
         ("out/file", "in/new", true),
+        // Elsewhere it could be read, and the directory itself would be free of its rule.
+        ("keep/file", "stolen", false),
+        ("keep", "free", false),
+        ("keep/file", "keep/same", true),
         ("file", "deep/x/file", false),
         // What is below would come to stand under other rules.
         ("deep", "shallow", false),
@@ -343,4 +349,29 @@ fn a_missing_home_is_made_from_the_template_at_the_login() {
     bob.expect(331, "USER bob");
     bob.expect(530, "PASS x");
     assert_eq!(server.names("class"), ["ann"]);
+}
+
+/// Password checks take their turns on their own threads: nobody's time runs out, and transfers go on meanwhile.
+#[test]
+fn two_hundred_logins_at_once_are_let_in_and_stall_no_transfer() {
+    let server = Server::builder().account("ann", "x").file("file", "contents").start();
+    let mut other = Ftp::anonymous(&server);
+    let address = server.address();
+    let logins: Vec<_> = (0..200)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut ftp = Ftp::connect(address);
+                ftp.wait_for(Duration::from_secs(60));
+                ftp.login("ann", "x");
+            })
+        })
+        .collect();
+    let mut transfers = 0;
+    while transfers == 0 || logins.iter().any(|login| !login.is_finished()) {
+        assert_eq!(other.get("RETR file"), b"contents");
+        transfers += 1;
+        thread::sleep(Duration::from_millis(20));
+    }
+    logins.into_iter().for_each(|login| login.join().unwrap());
+    assert!(transfers > 1, "the logins were over before a transfer was");
 }
