@@ -2,13 +2,14 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use chrono::NaiveDate;
 use config::{Value, ValueKind};
 
-use super::PasswordHash;
+use super::{PasswordHash, Terms};
 use crate::settings::document::{self, Table};
-use crate::settings::value::{self, Bad, Choices, Parsed};
-use crate::settings::{Faults, Settings};
-use crate::storage::rights::Rights;
+use crate::settings::value::{self, Bad, Parsed};
+use crate::settings::{Faults, Settings, address};
+use crate::storage::rights::{Action, Rights, Words};
 
 /// A user as written.
 #[derive(Debug, Clone)]
@@ -21,24 +22,30 @@ pub struct User {
     pub home: PathBuf,
     /// What the user may do there.
     pub rights: Rights,
+    /// Until when, and from where, the user is let in.
+    pub terms: Terms,
+    /// Whether a missing home is made at a login.
+    pub create_home: bool,
 }
 
-/// The names of [`Rights`] in the file.
-pub const PERMISSIONS: &Choices<Rights> = &[("read-only", Rights::ReadOnly), ("read-write", Rights::ReadWrite)];
-
-/// A user of whom not all is known yet.
+/// A user, or a group, of whom not all is known yet.
+#[derive(Clone)]
 struct Draft {
     name: Option<String>,
     password: Option<PasswordHash>,
     home: PathBuf,
     rights: Rights,
+    terms: Terms,
+    create_home: bool,
 }
 
 const CONTROL_CHARACTERS: &str = "it has control characters";
 
-/// What can be written about a user.
+/// What can be written about a user or a group.
 struct Key {
     name: &'static str,
+    /// Whether it can be said of a group, too.
+    of_groups: bool,
     allowed: &'static str,
     set: fn(&mut Draft, &Value, &Root) -> Parsed<()>,
 }
@@ -46,6 +53,7 @@ struct Key {
 static KEYS: &[Key] = &[
     Key {
         name: "name",
+        of_groups: true,
         allowed: "a login name of at most 64 characters, none of them a control character, other than anonymous and ftp",
         set: |draft, value, _| {
             let name = value::text(value)?;
@@ -56,7 +64,8 @@ static KEYS: &[Key] = &[
     },
     Key {
         name: "password",
-        allowed: "an argon2id hash, as `longshore user passwd` does",
+        of_groups: false,
+        allowed: "a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$",
         set: |draft, value, _| {
             let hash = value::text(value).map(PasswordHash::parse).map_err(hide)?;
             draft.password = Some(hash.map_err(|why| hide(Bad::because(value, why)))?);
@@ -65,6 +74,7 @@ static KEYS: &[Key] = &[
     },
     Key {
         name: "home",
+        of_groups: true,
         allowed: "a directory relative to the root, or an absolute one below it",
         set: |draft, value, root| {
             let home = root.home(&value::path(value)?);
@@ -74,10 +84,91 @@ static KEYS: &[Key] = &[
     },
     Key {
         name: "permissions",
-        allowed: r#""read-only" or "read-write""#,
-        set: |draft, value, _| value::choice(value, PERMISSIONS).map(|it| draft.rights = it),
+        of_groups: true,
+        allowed: r#""read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }"#,
+        set: |draft, value, _| permissions(value).map(|it| draft.rights = it),
+    },
+    Key {
+        name: "enabled",
+        of_groups: true,
+        allowed: "true or false",
+        set: |draft, value, _| value::switch(value).map(|it| draft.terms.enabled = it),
+    },
+    Key {
+        name: "expires",
+        of_groups: true,
+        allowed: "the last day (in UTC) as \"2026-12-31\"",
+        set: |draft, value, _| date(value).map(|it| draft.terms.expires = Some(it)),
+    },
+    Key {
+        name: "allow_from",
+        of_groups: true,
+        allowed: r#"a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]"#,
+        set: |draft, value, _| match address::networks(value)? {
+            networks if networks.is_empty() => Err(Bad::because(value, "the list is empty")),
+            networks => {
+                draft.terms.allow_from = Some(networks);
+                Ok(())
+            }
+        },
+    },
+    Key {
+        name: "create_home",
+        of_groups: true,
+        allowed: "true or false",
+        set: |draft, value, _| value::switch(value).map(|it| draft.create_home = it),
     },
 ];
+
+/// The key that names a user's group; what else that says is done before any other key.
+const GROUP: &str = "group";
+
+fn date(value: &Value) -> Parsed<NaiveDate> {
+    let written = value::text(value)?;
+    match NaiveDate::parse_from_str(written, "%Y-%m-%d") {
+        Ok(date) if written.len() == 10 => Ok(date),
+        _ => Err(Bad::because(value, "it is not a day")),
+    }
+}
+
+/// What a user may do: everywhere, or by path.
+fn permissions(value: &Value) -> Parsed<Rights> {
+    let ValueKind::Table(rules) = &value.kind else {
+        return words(value).map(Rights::everywhere);
+    };
+    let (mut by_path, mut bad) = (Vec::new(), Vec::new());
+    for (pattern, allowed) in rules {
+        let written = Value::new(allowed.origin().map(str::to_owned).as_ref(), pattern.as_str());
+        bad.extend(Rights::check_pattern(pattern).err().into_iter().flat_map(|why| Bad::because(&written, why)));
+        match words(allowed) {
+            Ok(words) => by_path.push((pattern.as_str(), words)),
+            Err(more) => bad.extend(more),
+        }
+    }
+    match (bad.is_empty(), by_path.is_empty()) {
+        (true, true) => Err(Bad::because(value, "the table is empty")),
+        (true, false) => Ok(Rights::by_path(by_path)),
+        (false, _) => Err(bad),
+    }
+}
+
+/// A preset's name, or a list of words.
+fn words(value: &Value) -> Parsed<Words> {
+    match &value.kind {
+        ValueKind::Array(items) if items.is_empty() => Err(Bad::because(value, "the list is empty")),
+        ValueKind::Array(items) => {
+            let (mut actions, mut bad) = (Vec::new(), Vec::new());
+            for item in items {
+                match value::choice(item, &Action::ALL) {
+                    Ok(action) => actions.push(action),
+                    Err(more) => bad.extend(more),
+                }
+            }
+            if bad.is_empty() { Ok(Words::of(actions)) } else { Err(bad) }
+        }
+        _ => value::choice(value, &Words::PRESETS),
+    }
+}
 
 /// A password in the clear may stand where a hash belongs: it must not get into messages and logs.
 fn hide(mut bad: Vec<Bad>) -> Vec<Bad> {
@@ -170,56 +261,126 @@ pub fn parse(text: &str, name: &str, root: &Root) -> Result<Vec<User>, Faults> {
 fn users((table, mut wrong): (Table, Faults), file: &str, root: &Root) -> Result<Vec<User>, Faults> {
     let mut faults = Faults::default();
     let mut users: Vec<User> = Vec::new();
+    // A group may stand below its users.
+    let groups = groups(table.get(GROUP), root, &mut faults);
     for (key, value) in table {
         let origin = value.origin().unwrap_or(file).to_owned();
         match value.kind {
             ValueKind::Array(items) if key == "user" => {
                 for item in items {
-                    if let Some(user) = user(item, root, &users, &mut faults) {
+                    if let Some(user) = user(&item, root, &groups, &users, &mut faults) {
                         users.push(user);
                     }
                 }
             }
+            ValueKind::Array(_) if key == GROUP => {}
             _ if key == "user" => faults.push(origin, "user is a list; write [[user]] above each user's keys"),
-            _ => faults.push_unknown(origin, &key, "in an accounts file", &["[[user]]"]),
+            _ if key == GROUP => faults.push(origin, "group is a list; write [[group]] above each group's keys"),
+            _ => faults.push_unknown(origin, &key, "in an accounts file", &["[[user]]", "[[group]]"]),
         }
     }
     wrong.extend_lines(faults);
     wrong.or(users)
 }
 
-fn user(item: Value, root: &Root, others: &[User], faults: &mut Faults) -> Option<User> {
-    let origin = item.origin().unwrap_or_default().to_owned();
-    let ValueKind::Table(entries) = item.kind else {
-        faults.push(origin, "user is a list of tables; write [[user]] above each user's keys");
-        return None;
-    };
-    let mut draft = Draft { name: None, password: None, home: root.path().to_owned(), rights: Rights::ReadWrite };
-    for (name, value) in &entries {
-        let origin = value.origin().unwrap_or_default();
-        match KEYS.iter().find(|key| key.name == name) {
-            None => {
-                faults.push_unknown(origin, name, "in [[user]]", &KEYS.iter().map(|key| key.name).collect::<Vec<_>>())
+/// All groups, those with faults too, so that their users have no more.
+fn groups(written: Option<&Value>, root: &Root, faults: &mut Faults) -> Vec<Draft> {
+    let mut groups: Vec<Draft> = Vec::new();
+    let Some(ValueKind::Array(items)) = written.map(|value| &value.kind) else { return groups };
+    for item in items {
+        let mut draft = Draft::new(root);
+        let keys: Vec<&Key> = KEYS.iter().filter(|key| key.of_groups).collect();
+        let Some(entries) = draft.fill(item, GROUP, &keys, root, faults) else { continue };
+        let origin = item.origin().unwrap_or_default();
+        match &draft.name {
+            None if entries.contains_key("name") => {}
+            None => faults.push(origin, "this [[group]] has no name; write one, for users to name it by"),
+            Some(name) if groups.iter().any(|other| other.name.as_ref() == Some(name)) => {
+                faults.push(origin, format!("the group {} is there twice; remove one of them", value::quoted(name)));
             }
-            Some(key) => {
-                if let Err(bad) = (key.set)(&mut draft, value, root) {
-                    faults.push_bad(&format!("user.{name}"), key.allowed, bad);
-                }
-            }
+            Some(_) => groups.push(draft),
         }
     }
+    groups
+}
+
+fn user(item: &Value, root: &Root, groups: &[Draft], others: &[User], faults: &mut Faults) -> Option<User> {
+    let origin = item.origin().unwrap_or_default();
+    let named = match &item.kind {
+        ValueKind::Table(entries) => entries.get(GROUP),
+        _ => None,
+    };
+    let mut draft = named.and_then(|name| group_of(name, groups, faults)).unwrap_or_else(|| Draft::new(root));
+    draft.name = None;
+    let keys: Vec<&Key> = KEYS.iter().collect();
+    let entries = draft.fill(item, "user", &keys, root, faults)?;
     for key in KEYS.iter().filter(|key| ["name", "password"].contains(&key.name)) {
         if !entries.contains_key(key.name) {
-            faults.push(&origin, format!("this [[user]] has no {}; write {}", key.name, key.allowed));
+            faults.push(origin, format!("this [[user]] has no {}; write {}", key.name, key.allowed));
         }
     }
-    let name = draft.name?;
+    let Draft { name, password, home, rights, terms, create_home } = draft;
+    let name = name?;
     if others.iter().any(|other| other.name == name) {
         let name = value::quoted(&name);
         faults.push(origin, format!("the user {name} is there twice; remove one of them"));
         return None;
     }
-    Some(User { name, password: draft.password?, home: draft.home, rights: draft.rights })
+    Some(User { name, password: password?, home, rights, terms, create_home })
+}
+
+/// The group of this name.
+fn group_of(name: &Value, groups: &[Draft], faults: &mut Faults) -> Option<Draft> {
+    let known = groups.iter().filter_map(|group| group.name.as_deref());
+    let known: Vec<String> = known.map(value::quoted).collect();
+    let allowed = match known.is_empty() {
+        true => "the name of a [[group]] in this file".to_owned(),
+        false => format!("the name of a [[group]] in this file: {}", known.join(", ")),
+    };
+    let found = value::text(name).and_then(|text| {
+        let group = groups.iter().find(|group| group.name.as_deref() == Some(text));
+        group.ok_or_else(|| Bad::because(name, "there is no such group"))
+    });
+    found.cloned().map_err(|bad| faults.push_bad("user.group", &allowed, bad)).ok()
+}
+
+impl Draft {
+    fn new(root: &Root) -> Self {
+        let (home, rights) = (root.path().to_owned(), Rights::everywhere(Words::READ_WRITE));
+        Self { name: None, password: None, home, rights, terms: Terms::default(), create_home: false }
+    }
+
+    /// Takes what `item`, a table of this `kind`, says with `keys`, and gives all that it says.
+    fn fill<'a>(
+        &mut self,
+        item: &'a Value,
+        kind: &str,
+        keys: &[&Key],
+        root: &Root,
+        faults: &mut Faults,
+    ) -> Option<&'a Table> {
+        let ValueKind::Table(entries) = &item.kind else {
+            let origin = item.origin().unwrap_or_default();
+            faults.push(origin, format!("{kind} is a list of tables; write [[{kind}]] above each {kind}'s keys"));
+            return None;
+        };
+        for (name, value) in entries {
+            match keys.iter().find(|key| key.name == name) {
+                None if kind == "user" && name == GROUP => {}
+                None => {
+                    let of_users = (kind == "user").then_some(GROUP);
+                    let known: Vec<_> = keys.iter().map(|key| key.name).chain(of_users).collect();
+                    faults.push_unknown(value.origin().unwrap_or_default(), name, &format!("in [[{kind}]]"), &known);
+                }
+                Some(key) => {
+                    if let Err(bad) = (key.set)(self, value, root) {
+                        faults.push_bad(&format!("{kind}.{name}"), key.allowed, bad);
+                    }
+                }
+            }
+        }
+        Some(entries)
+    }
 }
 
 #[cfg(test)]
@@ -241,10 +402,85 @@ mod tests {
         let text = "[[user]]\nname = \"ann\"\npassword = \"HASH\"\n\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\n\
                     home = \"class/bob\"\npermissions = \"read-only\"\n";
         let users = parse_users(text).unwrap();
-        let facts: Vec<_> = users.iter().map(|user| (&*user.name, user.home.to_str().unwrap(), user.rights)).collect();
-        let expected = [("ann", "/srv/ftp", Rights::ReadWrite), ("bob", "/srv/ftp/class/bob", Rights::ReadOnly)];
+        let facts: Vec<_> =
+            users.iter().map(|user| (&*user.name, user.home.to_str().unwrap(), user.rights.to_string())).collect();
+        let expected =
+            [("ann", "/srv/ftp", "read-write".to_owned()), ("bob", "/srv/ftp/class/bob", "read-only".to_owned())];
         assert_eq!(facts, expected);
         assert!(parse_users("# nobody yet\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn permissions_are_a_preset_words_or_rules_by_path() {
+        let user = |line: &str| format!("[[user]]\nname = \"ann\"\npassword = \"HASH\"\npermissions = {line}\n");
+        let faults_of = |line: &str| {
+            let faults = parse_users(&user(line)).unwrap_err();
+            faults.lines().map(|line| line.split("; write").next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        for (line, shown) in [
+            ("\"none\"", "none"),
+            ("[\"list\", \"mkdir\"]", "list+mkdir"),
+            ("[\"list\", \"read\"]", "read-only"),
+            ("{ \"/\" = \"read-only\", \"/in/*\" = [\"create\"] }", "/ read-only, /in/* create"),
+        ] {
+            assert_eq!(parse_users(&user(line)).unwrap()[0].rights.to_string(), shown, "{line}");
+        }
+        for (line, faults) in [
+            ("[]", &["a.toml:4: user.permissions = [] is not allowed (the list is empty)"][..]),
+            ("{}", &["a.toml:4: user.permissions = {  } is not allowed (the table is empty)"]),
+            ("[\"raed\"]", &["a.toml:4: user.permissions = \"raed\" is not allowed"]),
+            (
+                "{ \"in\" = \"none\", \"/x\" = 1 }",
+                &[
+                    "a.toml:4: user.permissions = \"in\" is not allowed (a path pattern begins with /, which is the home)",
+                    "a.toml:4: user.permissions = 1 is not allowed",
+                ],
+            ),
+        ] {
+            assert_eq!(faults_of(line), faults, "{line}");
+        }
+    }
+
+    #[test]
+    fn groups_are_defaults_wherever_they_stand() {
+        let text = "[[user]]\nname = \"ann\"\npassword = \"HASH\"\ngroup = \"class\"\nexpires = 2027-01-31\n\
+                    [[group]]\nname = \"class\"\nhome = \"class\"\npermissions = \"add-only\"\nenabled = false\n\
+                    expires = \"2026-12-31\"\nallow_from = [\"10.0.0.0/8\", \"::1\"]\ncreate_home = true\n\
+                    [[user]]\nname = \"bob\"\npassword = \"HASH\"\ngroup = \"class\"\nenabled = true\n";
+        let users = parse_users(text).unwrap();
+        let shown = users.iter().map(|user| {
+            let Terms { enabled, expires, allow_from } = &user.terms;
+            let (home, networks) = (user.home.display(), allow_from.as_ref().map_or(0, Vec::len));
+            let expires = expires.unwrap();
+            format!("{} {home} {} {enabled} {expires} {networks} {}", user.name, user.rights, user.create_home)
+        });
+        let expected = [
+            "ann /srv/ftp/class add-only false 2027-01-31 2 true",
+            "bob /srv/ftp/class add-only true 2026-12-31 2 true",
+        ];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn faults_of_groups_and_terms_name_line_key_and_cure() {
+        let text = "[[group]]\nname = \"class\"\npassword = \"x\"\n[[group]]\nname = \"class\"\n[[group]]\n\
+                    [[user]]\nname = \"ann\"\npassword = \"HASH\"\ngroup = \"staff\"\nexpires = \"2026-02-30\"\n\
+                    allow_from = [\"10.0.0.1/8\", \"lan\"]\nenabled = 1\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\n\
+                    allow_from = []\ngroup = 1\n";
+        let networks = r#"write a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]"#;
+        let expected = format!(
+            r#"a.toml:3: there is no "password" in [[group]]; write one of name, home, permissions, enabled, expires, allow_from, create_home
+a.toml:4: the group "class" is there twice; remove one of them
+a.toml:6: this [[group]] has no name; write one, for users to name it by
+a.toml:10: user.group = "staff" is not allowed (there is no such group); write the name of a [[group]] in this file: "class"
+a.toml:11: user.expires = "2026-02-30" is not allowed (it is not a day); write the last day (in UTC) as "2026-12-31"
+a.toml:12: user.allow_from = "10.0.0.1/8" is not allowed (the network of this host is 10.0.0.0/8); {networks}
+a.toml:12: user.allow_from = "lan" is not allowed (it is not a network); {networks}
+a.toml:13: user.enabled = 1 is not allowed; write true or false
+a.toml:17: user.allow_from = [] is not allowed (the list is empty); {networks}
+a.toml:18: user.group = 1 is not allowed; write the name of a [[group]] in this file: "class""#
+        );
+        assert_eq!(parse_users(text).unwrap_err(), expected);
     }
 
     #[test]
@@ -291,13 +527,13 @@ mod tests {
                     home = \"../etc\"\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\npermissions = \"all\"\n\
                     [[user]]\nname = \"bob\"\npassword = \"HASH\"\n[[user]]\nname = \"a\\nb\"\npassword = \"HASH\"\n\
                     [[user]]\nname = \"dan\"\nname = \"eve\"\npassword = \"HASH\"\nhome = \"a\\nb\"\n";
-        let expected = r#"a.toml:1: there is no "users" in an accounts file (did you mean [[user]]?); write one of [[user]]
-a.toml:2: this [[user]] has no password; write an argon2id hash, as `longshore user passwd` does
+        let expected = r#"a.toml:1: there is no "users" in an accounts file (did you mean [[user]]?); write one of [[user]], [[group]]
+a.toml:2: this [[user]] has no password; write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' names); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
-a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions
-a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$); write an argon2id hash, as `longshore user passwd` does
+a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, group
+a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$, $2a$, $2b$, $2y$, $6$ or $y$); write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
-a.toml:12: user.permissions = "all" is not allowed; write "read-only" or "read-write"
+a.toml:12: user.permissions = "all" is not allowed; write "read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }
 a.toml:13: the user "bob" is there twice; remove one of them
 a.toml:17: user.name = "a\nb" is not allowed (it has control characters); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
 a.toml:21: name is there twice; keep one of them

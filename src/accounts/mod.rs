@@ -1,23 +1,28 @@
 //! Who may log in, with what password, to which home and with what rights.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::SystemTime;
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::settings::{Anonymous, Faults, Settings};
-use crate::storage::rights::Rights;
+use crate::storage::rights::{Rights, Words};
 use register::Register;
 
 pub(crate) mod edit;
 pub(crate) mod file;
 mod password;
+pub(crate) mod privacy;
 mod register;
+mod terms;
 
 pub use password::PasswordHash;
+pub use terms::Terms;
 
 /// Somebody who has logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +35,15 @@ pub struct Account {
     pub rights: Rights,
     /// Whether this is a guest without a password.
     pub anonymous: bool,
+    /// How its home is made when it is missing at a login, if it is.
+    pub new_home: Option<NewHome>,
+}
+
+/// How a missing home is made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewHome {
+    /// The directory whose contents it gets; `None` for an empty home.
+    pub template: Option<PathBuf>,
 }
 
 /// Why somebody was not let in. Clients are told the same for each; the log tells them apart.
@@ -39,6 +53,12 @@ pub enum Refusal {
     UnknownUser,
     /// There is, but the password is another.
     WrongPassword,
+    /// The password is right, but the account is not enabled.
+    Disabled,
+    /// The password is right, but the account's last day is over.
+    Expired,
+    /// The password is right, but the client's address is not among those of the account.
+    NotFromHere,
     /// `anonymous` or `ftp`, which the settings keep out.
     AnonymousOff,
     /// The password could not be checked, because the server is stopping.
@@ -50,6 +70,9 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::UnknownUser => "there is no such user",
             Self::WrongPassword => "wrong password",
+            Self::Disabled => "the account is disabled",
+            Self::Expired => "the account has expired",
+            Self::NotFromHere => "the account may not log in from this address",
             Self::AnonymousOff => "anonymous users are not let in",
             Self::Stopping => "the server is stopping",
         })
@@ -74,15 +97,19 @@ impl Accounts {
     /// Reads the accounts file that the settings name, if any. Homes need not exist.
     pub fn load(settings: &Settings) -> Result<Self, Faults> {
         let root = file::Root::of(settings)?;
-        let guest = |rights| {
-            Arc::new(Account { name: "anonymous".to_owned(), home: root.path().to_owned(), rights, anonymous: true })
+        let guest = |words| {
+            let rights = Rights::everywhere(words);
+            let (name, home) = ("anonymous".to_owned(), root.path().to_owned());
+            Arc::new(Account { name, home, rights, anonymous: true, new_home: None })
         };
         let guest = match settings.accounts.anonymous {
             Anonymous::Off => None,
-            Anonymous::ReadOnly => Some(guest(Rights::ReadOnly)),
-            Anonymous::ReadWrite => Some(guest(Rights::ReadWrite)),
+            Anonymous::ReadOnly => Some(guest(Words::READ_ONLY)),
+            Anonymous::ReadWrite => Some(guest(Words::READ_WRITE)),
+            Anonymous::AddOnly => Some(guest(Words::ADD_ONLY)),
         };
-        let register = Arc::new(Register::load(settings.accounts.file.clone(), root)?);
+        let register =
+            Arc::new(Register::load(settings.accounts.file.clone(), root, settings.accounts.template.clone())?);
         let checks = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
         Ok(Self { register, guest, checks })
     }
@@ -92,15 +119,21 @@ impl Accounts {
         self.register.users().knows(name) || (is_anonymous(name) && self.guest.is_some())
     }
 
-    /// The account of `name`, if `password` is its password. Guests may have any.
-    pub async fn authenticate(&self, name: &str, password: &[u8]) -> Result<Arc<Account>, Refusal> {
+    /// The account of `name`, if `password` is its password and it may log in now from `client`. Guests may have any
+    /// password.
+    pub async fn authenticate(&self, name: &str, password: &[u8], client: IpAddr) -> Result<Arc<Account>, Refusal> {
         if is_anonymous(name) {
             return self.guest.clone().ok_or(Refusal::AnonymousOff);
         }
         let permit = self.checks.clone().acquire_owned().await.map_err(|_| Refusal::Stopping)?;
         let (register, name, password) = (Arc::clone(&self.register), name.to_owned(), password.to_owned());
         let check = spawn_blocking(move || {
-            let result = register.fresh_users().check(&name, &password);
+            let users = register.fresh_users();
+            let result = users.check(&name, &password);
+            let result = result.and_then(|(account, terms)| {
+                terms.check(SystemTime::now(), client)?;
+                Ok(account)
+            });
             // Held by the work itself: a client that hangs up does not make room for another check beside it.
             drop(permit);
             result
@@ -112,6 +145,8 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     /// A file with one user, and its accounts.
     fn accounts(anonymous: Anonymous) -> (tempfile::NamedTempFile, Accounts) {
@@ -127,10 +162,10 @@ mod tests {
     #[tokio::test]
     async fn right_password_opens_the_account_and_a_wrong_one_does_not() {
         let (_file, accounts) = accounts(Anonymous::ReadOnly);
-        let ann = accounts.authenticate("ann", b"mooring").await.unwrap();
+        let ann = accounts.authenticate("ann", b"mooring", HERE).await.unwrap();
         assert_eq!((&*ann.name, ann.anonymous), ("ann", false));
-        assert_eq!(accounts.authenticate("ann", b"").await, Err(Refusal::WrongPassword));
-        assert_eq!(accounts.authenticate("Ann", b"mooring").await, Err(Refusal::UnknownUser));
+        assert_eq!(accounts.authenticate("ann", b"", HERE).await, Err(Refusal::WrongPassword));
+        assert_eq!(accounts.authenticate("Ann", b"mooring", HERE).await, Err(Refusal::UnknownUser));
         assert!(accounts.knows("ann") && !accounts.knows("Ann"));
     }
 
@@ -139,11 +174,11 @@ mod tests {
         let (_file, open) = accounts(Anonymous::ReadOnly);
         for name in ["anonymous", "ftp", "Anonymous"] {
             assert!(open.knows(name));
-            assert!(open.authenticate(name, b"").await.unwrap().anonymous);
+            assert!(open.authenticate(name, b"", HERE).await.unwrap().anonymous);
         }
         let (_file, closed) = accounts(Anonymous::Off);
         assert!(!closed.knows("ftp"));
-        assert_eq!(closed.authenticate("ftp", b"x").await, Err(Refusal::AnonymousOff));
+        assert_eq!(closed.authenticate("ftp", b"x", HERE).await, Err(Refusal::AnonymousOff));
     }
 
     #[tokio::test]
@@ -151,7 +186,7 @@ mod tests {
         let (_file, accounts) = accounts(Anonymous::ReadOnly);
         let cores = accounts.checks.available_permits();
         let taken = accounts.checks.acquire_many(u32::try_from(cores).unwrap()).await.unwrap();
-        let check = accounts.authenticate("nobody", b"x");
+        let check = accounts.authenticate("nobody", b"x", HERE);
         tokio::pin!(check);
         assert!(is_pending(check.as_mut()).await);
         drop(taken);

@@ -8,58 +8,124 @@ use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 
 /// A hash that a password can be verified against.
 #[derive(Clone)]
-pub struct PasswordHash {
-    phc: Phc,
-    params: Params,
+pub struct PasswordHash(Kind);
+
+/// The kinds of hashes, each with its parameters.
+#[derive(Clone)]
+enum Kind {
+    /// What we make.
+    Argon2id { phc: Box<Phc>, params: Params },
+    /// What `htpasswd -B` makes.
+    Bcrypt { text: String, cost: u32 },
+    /// What `/etc/shadow` had for long.
+    Sha512Crypt { text: String, rounds: u32 },
+    /// What `/etc/shadow` has on Debian now.
+    Yescrypt { text: String, params: yescrypt::Params },
 }
 
 impl PasswordHash {
     /// Hashes a password with argon2id, a new salt and the parameters that its RFC's authors recommend to servers.
     pub fn create(password: &[u8]) -> anyhow::Result<Self> {
-        Self::with_params(password, Params::default())
+        let params = Params::default();
+        let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::default(), params.clone());
+        let phc = hasher.hash_password(password).map_err(|err| anyhow!("cannot hash the password: {err}"))?;
+        Ok(Self(Kind::Argon2id { phc: Box::new(phc), params }))
     }
 
-    /// A hash of nobody's password, which takes as long to verify as `like`.
+    /// What takes as long to verify as `like`, to be verified in place of it. Whether a password fits tells nothing.
     pub(super) fn decoy(like: Option<&Self>) -> anyhow::Result<Self> {
         let mut nobodys = [0; 32];
         getrandom::fill(&mut nobodys)?;
-        Self::with_params(&nobodys, like.map_or_else(Params::default, |like| like.params.clone()))
-    }
-
-    fn with_params(password: &[u8], params: Params) -> anyhow::Result<Self> {
-        let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::default(), params.clone());
-        let phc = hasher.hash_password(password).map_err(|err| anyhow!("cannot hash the password: {err}"))?;
-        Ok(Self { phc, params })
+        like.map_or_else(|| Self::create(&nobodys), |like| Ok(like.clone()))
     }
 
     /// Reads a hash as it stands in the accounts file.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        const BROKEN: &str = "it begins like an argon2id hash, but is not a complete one";
-        if !text.starts_with("$argon2id$") {
-            return Err("it does not begin with $argon2id$");
+        let parts: Vec<&str> = text.strip_prefix('$').map_or_else(Vec::new, |rest| rest.split('$').collect());
+        match parts.as_slice() {
+            ["argon2id", ..] => argon2id(text).ok_or("it begins like an argon2id hash, but is not a complete one"),
+            ["2a" | "2b" | "2y", rest @ ..] => {
+                bcrypt(text, rest).ok_or("it begins like a bcrypt hash, but is not a complete one")
+            }
+            ["6", rest @ ..] => {
+                sha512_crypt(text, rest).ok_or("it begins like a sha512-crypt hash, but is not a complete one")
+            }
+            ["y", rest @ ..] => yescrypt(text, rest).ok_or("it begins like a yescrypt hash, but is not a complete one"),
+            _ => Err("it does not begin with $argon2id$, $2a$, $2b$, $2y$, $6$ or $y$"),
         }
-        let phc = Phc::new(text).map_err(|_| BROKEN)?;
-        let params = Params::try_from(&phc).map_err(|_| BROKEN)?;
-        match (&phc.salt, &phc.hash) {
-            (Some(_), Some(_)) => Ok(Self { phc, params }),
-            _ => Err(BROKEN),
-        }
+        .map(Self)
     }
 
     /// The hash as it stands in the accounts file.
     pub fn to_text(&self) -> String {
-        self.phc.to_string()
+        match &self.0 {
+            Kind::Argon2id { phc, .. } => phc.to_string(),
+            Kind::Bcrypt { text, .. } | Kind::Sha512Crypt { text, .. } | Kind::Yescrypt { text, .. } => text.clone(),
+        }
     }
 
-    /// Whether this is the hash of `password`. Takes tens of milliseconds of CPU on purpose.
+    /// Whether this is the hash of `password`. Takes milliseconds to seconds of CPU on purpose.
     pub fn verify(&self, password: &[u8]) -> bool {
-        Argon2::default().verify_password(password, &self.phc).is_ok()
+        match &self.0 {
+            Kind::Argon2id { phc, .. } => Argon2::default().verify_password(password, &**phc).is_ok(),
+            Kind::Bcrypt { text, .. } => bcrypt::verify(password, text).unwrap_or(false),
+            Kind::Sha512Crypt { text, .. } => {
+                sha_crypt::ShaCrypt::SHA512.verify_password(password, text.as_str()).is_ok()
+            }
+            Kind::Yescrypt { text, .. } => {
+                yescrypt::Yescrypt::default().verify_password(password, text.as_str()).is_ok()
+            }
+        }
     }
 
-    /// How much work a verification is.
+    /// About how much work a verification is: argon2id's kibibytes and passes, the others by what takes as long.
     pub(super) fn cost(&self) -> u64 {
-        u64::from(self.params.m_cost()) * u64::from(self.params.t_cost())
+        match &self.0 {
+            Kind::Argon2id { params, .. } => u64::from(params.m_cost()) * u64::from(params.t_cost()),
+            Kind::Bcrypt { cost, .. } => 80 << cost,
+            Kind::Sha512Crypt { rounds, .. } => u64::from(*rounds),
+            // Blocks of 128 bytes, written once and read once.
+            Kind::Yescrypt { params, .. } => (params.n() / 4).saturating_mul(params.r().into()),
+        }
     }
+}
+
+fn argon2id(text: &str) -> Option<Kind> {
+    let phc = Phc::new(text).ok()?;
+    let params = Params::try_from(&phc).ok()?;
+    (phc.salt.is_some() && phc.hash.is_some()).then(|| Kind::Argon2id { phc: Box::new(phc), params })
+}
+
+/// `$2b$12$` and 22 characters of salt and 31 of the hash.
+fn bcrypt(text: &str, rest: &[&str]) -> Option<Kind> {
+    let [cost, salt_and_hash] = rest else { return None };
+    let number = cost.parse().ok().filter(|number| cost.len() == 2 && (4..=31).contains(number))?;
+    let complete = is_base64(salt_and_hash, 53) && text.parse::<bcrypt::HashParts>().is_ok();
+    complete.then(|| Kind::Bcrypt { text: text.to_owned(), cost: number })
+}
+
+/// `$6$salt$` or `$6$rounds=10000$salt$`, and 86 characters.
+fn sha512_crypt(text: &str, rest: &[&str]) -> Option<Kind> {
+    let (rounds, salt, hash) = match rest {
+        [salt, hash] => (sha_crypt::Params::RECOMMENDED_ROUNDS, salt, hash),
+        [rounds, salt, hash] => (rounds.strip_prefix("rounds=")?.parse().ok()?, salt, hash),
+        _ => return None,
+    };
+    let possible = (sha_crypt::Params::ROUNDS_MIN..=sha_crypt::Params::ROUNDS_MAX).contains(&rounds);
+    let complete = possible && (1..=16).contains(&salt.len()) && is_base64(hash, 86);
+    complete.then(|| Kind::Sha512Crypt { text: text.to_owned(), rounds })
+}
+
+/// `$y$j9T$salt$` and 43 characters. A shorter hash would be that of many passwords, and an empty one of all.
+fn yescrypt(text: &str, rest: &[&str]) -> Option<Kind> {
+    let [params, salt, hash] = rest else { return None };
+    let params = params.parse().ok()?;
+    let complete = is_base64(salt, salt.len()) && is_base64(hash, 43);
+    complete.then(|| Kind::Yescrypt { text: text.to_owned(), params })
+}
+
+fn is_base64(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte))
 }
 
 impl fmt::Debug for PasswordHash {
@@ -86,6 +152,54 @@ mod tests {
         let text = "$argon2id$v=19$m=64,t=3,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
         let model = PasswordHash::parse(text).unwrap();
         assert_eq!(PasswordHash::decoy(Some(&model)).unwrap().cost(), 64 * 3);
+    }
+
+    /// Made by Debian's libcrypt.
+    const OTHERS: [&str; 6] = [
+        "$2b$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq",
+        "$2y$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq",
+        "$2a$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq",
+        "$6$saltsalt$uiiOoO0QOHFgAj6Ju2v/76koAlVYwjpOhtH5hJ24PXXWQ6.g2YbTmDZdXhJkGEHDXy1xWA8JmyH3Hrazi1IEB1",
+        "$6$rounds=1000$saltsaltsaltsalt$9FeuO.gJXQHef2lmvUVOBEq0VMeZDhiRXqTf7hOIixPoinIiemCW3igJY84TmDCq7IFDkh1ecAlV/Vsdyawmk0",
+        "$y$j75$LdJMENpBABJJ3hIHjB1Bi.$jSuUrDLyoc1t/Jf6HxaSHlZPqy.2IkdFkyrocudY1a6",
+    ];
+
+    #[test]
+    fn hashes_of_other_programs_are_verified() {
+        for text in OTHERS {
+            let hash = PasswordHash::parse(text).unwrap_or_else(|why| panic!("{text}: {why}"));
+            assert!(hash.verify(b"mooring"), "{text}");
+            assert!(!hash.verify(b"Mooring") && !hash.verify(b""), "{text}");
+            assert_eq!(hash.to_text(), text);
+            assert!(hash.cost() > 0);
+        }
+    }
+
+    #[test]
+    fn hashes_of_other_programs_are_refused_when_a_part_is_missing() {
+        for text in OTHERS {
+            for end in 0..text.len() {
+                assert!(PasswordHash::parse(&text[..end]).is_err(), "{}", &text[..end]);
+            }
+            assert!(PasswordHash::parse(&format!("{text}x")).is_err());
+            assert!(PasswordHash::parse(&format!("x{text}")).is_err());
+        }
+        for text in [
+            "$2b$99$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzabcde",
+            "$5$salt$hash",
+            "$1$salt$hash",
+            "$6$rounds=1$a$b",
+        ] {
+            assert!(PasswordHash::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_costs_of_different_kinds_can_be_compared() {
+        let costs: Vec<u64> = OTHERS.iter().map(|text| PasswordHash::parse(text).unwrap().cost()).collect();
+        let ours = PasswordHash::create(b"x").unwrap().cost();
+        let strong = PasswordHash::parse(&OTHERS[0].replace("$04$", "$12$")).unwrap().cost();
+        assert!(costs.iter().all(|cost| *cost < ours) && ours < strong, "{costs:?} {ours} {strong}");
     }
 
     #[test]

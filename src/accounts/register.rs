@@ -7,42 +7,58 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{self, Root, User};
-use super::{Account, PasswordHash, Refusal};
+use super::{Account, NewHome, PasswordHash, Refusal, Terms};
 use crate::settings::Faults;
 
 /// All users of one version of the file.
 #[derive(Debug)]
 pub(super) struct Users {
-    by_name: HashMap<String, (Arc<Account>, PasswordHash)>,
+    by_name: HashMap<String, Entry>,
     /// What the password of an unknown user is verified against, so that time does not tell which users there are.
     decoy: PasswordHash,
 }
 
+#[derive(Debug)]
+struct Entry {
+    account: Arc<Account>,
+    password: PasswordHash,
+    terms: Terms,
+}
+
 impl Users {
-    pub fn new(users: Vec<User>) -> anyhow::Result<Self> {
+    pub fn new(users: Vec<User>, template: Option<&Path>) -> anyhow::Result<Self> {
         let costliest = users.iter().map(|user| &user.password).max_by_key(|password| password.cost());
         let decoy = PasswordHash::decoy(costliest)?;
         let entry = |user: User| {
-            let account = Account { name: user.name.clone(), home: user.home, rights: user.rights, anonymous: false };
-            (user.name, (Arc::new(account), user.password))
+            let new_home = user.create_home.then(|| NewHome { template: template.map(Path::to_owned) });
+            let (home, rights) = (user.home, user.rights);
+            let account = Arc::new(Account { name: user.name.clone(), home, rights, anonymous: false, new_home });
+            (user.name, Entry { account, password: user.password, terms: user.terms })
         };
         Ok(Self { by_name: users.into_iter().map(entry).collect(), decoy })
     }
 
-    fn read(file: Option<&Path>, root: &Root) -> Result<Self, Faults> {
+    fn read(file: Option<&Path>, root: &Root, template: Option<&Path>) -> Result<Self, Faults> {
         let users = file.map_or(Ok(Vec::new()), |file| file::read(file, root))?;
-        Self::new(users).map_err(|err| Faults::one("accounts", err.to_string()))
+        Self::new(users, template).map_err(|err| Faults::one("accounts", err.to_string()))
     }
 
     pub fn knows(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }
 
-    /// The account of `name`, if `password` is its password. Takes as long as [`PasswordHash::verify`] in any case.
-    pub fn check(&self, name: &str, password: &[u8]) -> Result<Arc<Account>, Refusal> {
+    /// The account of `name` and its terms, if `password` is its password. A refusal takes at least as long as the
+    /// costliest [`PasswordHash::verify`] there is.
+    pub fn check(&self, name: &str, password: &[u8]) -> Result<(Arc<Account>, &Terms), Refusal> {
         match self.by_name.get(name) {
-            Some((account, hash)) if hash.verify(password) => Ok(account.clone()),
-            Some(_) => Err(Refusal::WrongPassword),
+            Some(entry) if entry.password.verify(password) => Ok((Arc::clone(&entry.account), &entry.terms)),
+            Some(entry) => {
+                // A cheap hash from elsewhere must not tell that there is such a user.
+                if entry.password.cost() < self.decoy.cost() {
+                    self.decoy.verify(password);
+                }
+                Err(Refusal::WrongPassword)
+            }
             None => {
                 self.decoy.verify(password);
                 Err(Refusal::UnknownUser)
@@ -56,6 +72,8 @@ impl Users {
 pub(super) struct Register {
     file: Option<PathBuf>,
     root: Root,
+    /// What new homes are made from.
+    template: Option<PathBuf>,
     last: Mutex<Reading>,
 }
 
@@ -67,10 +85,10 @@ struct Reading {
 
 impl Register {
     /// Reads the accounts file, if there is one.
-    pub fn load(file: Option<PathBuf>, root: Root) -> Result<Self, Faults> {
+    pub fn load(file: Option<PathBuf>, root: Root, template: Option<PathBuf>) -> Result<Self, Faults> {
         let version = Version::of(file.as_deref());
-        let users = Arc::new(Users::read(file.as_deref(), &root)?);
-        Ok(Self { file, root, last: Mutex::new(Reading { version, users }) })
+        let users = Arc::new(Users::read(file.as_deref(), &root, template.as_deref())?);
+        Ok(Self { file, root, template, last: Mutex::new(Reading { version, users }) })
     }
 
     /// The users as they were read last.
@@ -87,7 +105,7 @@ impl Register {
             return last.users;
         }
         // Nobody waits for the disk meanwhile; two logins at the same time both read.
-        let users = match Users::read(self.file.as_deref(), &self.root) {
+        let users = match Users::read(self.file.as_deref(), &self.root, self.template.as_deref()) {
             Ok(users) => {
                 tracing::info!("the accounts file has changed and was read again");
                 Arc::new(users)
@@ -137,11 +155,11 @@ mod tests {
         let hash = PasswordHash::create(b"mooring").unwrap().to_text();
         let write = |name: &str| fs::write(&path, format!("[[user]]\nname = \"{name}\"\npassword = \"{hash}\"\n"));
         write("ann").unwrap();
-        let register = Register::load(Some(path.clone()), Root::of(&Settings::default()).unwrap()).unwrap();
+        let register = Register::load(Some(path.clone()), Root::of(&Settings::default()).unwrap(), None).unwrap();
         assert!(Arc::ptr_eq(&register.fresh_users(), &register.users()), "an unchanged file is not read again");
 
         write("robert").unwrap();
-        assert_eq!(register.fresh_users().check("ann", b"mooring"), Err(Refusal::UnknownUser));
+        assert_eq!(register.fresh_users().check("ann", b"mooring").err(), Some(Refusal::UnknownUser));
         assert!(register.fresh_users().check("robert", b"mooring").is_ok());
         assert!(register.users().knows("robert"));
 

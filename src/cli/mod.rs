@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, privacy};
 use crate::limits::files;
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::{Faults, Flags, Loaded, load_usable};
@@ -95,7 +95,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     root: Option<String>,
     /// What users without a password may do
-    #[arg(long, value_name = "RIGHTS", value_parser = ["off", "read-only", "read-write"])]
+    #[arg(long, value_name = "RIGHTS", value_parser = ["off", "read-only", "read-write", "add-only"])]
     anonymous: Option<String>,
     /// Write more about what happens; -vv for everything
     #[arg(short, long, action = clap::ArgAction::Count)]
@@ -123,7 +123,8 @@ impl From<Line> for Cli {
 /// accounts.
 pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
     let (loaded, mut faults) = load_usable(args.config.as_deref(), env::vars_os(), &args.flags());
-    if faults.leave_usable(&["storage.root", "accounts.file", "log.sessions", "tls.certificate", "tls.key"]) {
+    let places = ["storage.root", "accounts.file", "accounts.template", "log.sessions", "tls.certificate", "tls.key"];
+    if faults.leave_usable(&places) {
         faults.extend(loaded.check_places());
         faults.extend(Tls::check(&loaded));
         faults.extend(Accounts::load(&loaded.settings).err().unwrap_or_default());
@@ -175,6 +176,9 @@ impl ServeArgs {
 
 fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = serve_settings(args)?;
+    for warning in loaded.settings.accounts.file.iter().flat_map(|file| privacy::warnings(file)) {
+        eprintln!("warning: {warning}");
+    }
     let row = |key: &Key| {
         let setting = format!("{} = {}", key.name, key.show(&loaded.settings));
         [setting, format!("# {}", loaded.origin(key.name))]

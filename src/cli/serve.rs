@@ -9,6 +9,7 @@ use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ServeArgs, failure, print, serve_settings};
+use crate::accounts::privacy;
 use crate::ports::PortClass;
 use crate::server::{Server, StartError};
 use crate::sessions::log;
@@ -40,6 +41,7 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let settings = serve_settings(args)?.settings;
     raise_file_limit();
     let session_log = log::init(&settings.log).context("opening the session log")?;
+    settings.accounts.file.iter().flat_map(|file| privacy::warnings(file)).for_each(|text| tracing::warn!("{text}"));
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
@@ -130,6 +132,7 @@ fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
         Anonymous::Off => "with your user name and password",
         Anonymous::ReadOnly => "as user anonymous with any password, to list and download",
         Anonymous::ReadWrite => "as user anonymous with any password, to list, download, upload and delete",
+        Anonymous::AddOnly => "as user anonymous with any password, to upload new files",
     };
     if let Some(address) = addresses.first() {
         let (ip, port) = (address.ip(), address.port());

@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
 use super::{columns, finish, print};
-use crate::accounts::PasswordHash;
-use crate::accounts::edit::AccountsFile;
-use crate::accounts::file::{self, PERMISSIONS, Root, User};
+use crate::accounts::edit::{AccountsFile, Changes};
+use crate::accounts::file::{self, Root, User};
+use crate::accounts::{PasswordHash, Terms};
 use crate::settings::{Flags, load};
 
 /// More than fits into a command line of FTP is no password for it.
@@ -33,11 +33,19 @@ enum UserCommand {
     Add {
         /// The login name
         name: String,
-        /// The user's directory, relative to the root or absolute below it [default: the root]
-        #[arg(long, value_name = "DIR")]
-        home: Option<String>,
+        #[command(flatten)]
+        terms: TermArgs,
         #[command(flatten)]
         password: PasswordArgs,
+    },
+    /// Change what a user may do, from where, and until when
+    ///
+    /// An empty value takes a setting out again: --expires ''
+    Set {
+        /// The login name
+        name: String,
+        #[command(flatten)]
+        terms: TermArgs,
     },
     /// Change a user's password
     Passwd {
@@ -53,6 +61,50 @@ enum UserCommand {
     },
     /// List all users with their homes and permissions
     List,
+}
+
+/// What can be said of a user besides the password.
+#[derive(Debug, Clone, Args)]
+struct TermArgs {
+    /// The user's directory, relative to the root or absolute below it [default: the root]
+    #[arg(long, value_name = "DIR")]
+    home: Option<String>,
+    /// What the user may do: read-only, read-write, add-only, none, or words such as list,read,create; for a path
+    /// /incoming=add-only, and then several times
+    #[arg(long, value_name = "WORDS")]
+    permissions: Option<Vec<String>>,
+    /// A [[group]] of the accounts file, whose keys hold where the user has none
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// The last day, in UTC
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    expires: Option<String>,
+    /// The networks from which the user may log in, such as 192.0.2.0/24; several with commas
+    #[arg(long, value_name = "NETWORKS")]
+    allow_from: Option<Vec<String>>,
+    /// Let the user in
+    #[arg(long, conflicts_with = "disabled")]
+    enabled: bool,
+    /// Keep the user out
+    #[arg(long)]
+    disabled: bool,
+    /// Make the home at the first login when it is missing
+    #[arg(long)]
+    create_home: bool,
+}
+
+impl TermArgs {
+    fn changes(&self) -> Changes {
+        Changes {
+            home: self.home.clone(),
+            group: self.group.clone(),
+            permissions: self.permissions.clone(),
+            enabled: (self.enabled || self.disabled).then_some(self.enabled),
+            expires: self.expires.clone(),
+            allow_from: self.allow_from.clone(),
+            create_home: self.create_home.then_some(true),
+        }
+    }
 }
 
 /// Where a password comes from. Never from the command line, which everybody on the machine can read.
@@ -77,15 +129,17 @@ fn run(args: &UserArgs) -> anyhow::Result<()> {
     )?;
     // Passwords are asked for before the file is locked: somebody who thinks about one holds nobody up.
     match &args.command {
-        UserCommand::Add { name, home, password } => {
-            let directory = check_new(name, home.as_deref(), &root)?;
+        UserCommand::Add { name, terms, password } => {
+            let directory = check_new(name, terms.home.as_deref(), &root)?;
             let password = password.read(name)?;
-            edit(&path, &root, |accounts| accounts.add(name, &password, home.as_deref()))?;
-            if !directory.is_dir() {
+            edit(&path, &root, |accounts| accounts.add(name, &password, &terms.changes()))?;
+            // A group may say where it is, or that it is made.
+            if !directory.is_dir() && !terms.create_home && terms.group.is_none() {
                 eprintln!("{name}'s home does not exist yet; make it with: mkdir -p {}", shell_word(&directory));
             }
             Ok(())
         }
+        UserCommand::Set { name, terms } => edit(&path, &root, |accounts| accounts.change(name, &terms.changes())),
         UserCommand::Passwd { name, password } => {
             let password = password.read(name)?;
             edit(&path, &root, |accounts| accounts.change_password(name, &password))
@@ -117,14 +171,19 @@ fn check_new(name: &str, home: Option<&str>, root: &Root) -> anyhow::Result<Path
 }
 
 fn list(users: &[User]) -> anyhow::Result<()> {
-    let row = |user: &User| {
-        let permissions = PERMISSIONS.iter().find(|(_, rights)| *rights == user.rights);
-        let permissions = permissions.map_or("", |(name, _)| name).to_owned();
-        [user.name.clone(), user.home.display().to_string(), permissions]
-    };
-    let head = ["NAME", "HOME", "PERMISSIONS"].map(str::to_owned);
+    let row =
+        |user: &User| [user.name.clone(), user.home.display().to_string(), user.rights.to_string(), terms(&user.terms)];
+    let head = ["NAME", "HOME", "PERMISSIONS", "TERMS"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(users.iter().map(row)).collect();
     print(&columns(&rows))
+}
+
+/// What the user needs besides the password, in a few words.
+fn terms(terms: &Terms) -> String {
+    let disabled = (!terms.enabled).then(|| "disabled".to_owned());
+    let expires = terms.expires.map(|last| format!("until {last}"));
+    let networks = terms.allow_from.iter().flatten().map(|network| format!("from {network}"));
+    disabled.into_iter().chain(expires).chain(networks).collect::<Vec<_>>().join(", ")
 }
 
 impl PasswordArgs {

@@ -14,7 +14,6 @@ use crate::accounts::{Account, Refusal, is_anonymous};
 use crate::engine::{Engine, NotLetIn};
 use crate::limits::UserPermit;
 use crate::sessions::{CloseReason, LoginOutcome, What};
-use crate::storage::rights::Rights;
 use crate::storage::{Storage, VirtualPath};
 
 /// Somebody who is logged in.
@@ -57,6 +56,9 @@ impl Session {
             Ok(_) => LoginOutcome::Ok,
             Err(NotLetIn::Refused(Refusal::UnknownUser)) => LoginOutcome::UnknownUser,
             Err(NotLetIn::Refused(Refusal::WrongPassword)) => LoginOutcome::WrongPassword,
+            Err(NotLetIn::Refused(Refusal::Disabled)) => LoginOutcome::Disabled,
+            Err(NotLetIn::Refused(Refusal::Expired)) => LoginOutcome::Expired,
+            Err(NotLetIn::Refused(Refusal::NotFromHere)) => LoginOutcome::NotFromHere,
             Err(NotLetIn::Refused(Refusal::AnonymousOff)) => LoginOutcome::AnonymousOff,
             Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::NoHome | NotLetIn::Unavailable) => {
                 LoginOutcome::Unavailable
@@ -127,18 +129,14 @@ impl Session {
         let stop = CancellationToken::new();
         let idle = Engine::new(Arc::clone(&self.shared.accounts), Arc::clone(&self.shared.homes));
         let mut engine = std::mem::replace(&mut self.engine, idle);
-        let login = stop.run_until_cancelled(engine.login(name, password));
+        let login = stop.run_until_cancelled(engine.login(name, password, self.recorder.ends().client.ip()));
         let result = self.beside(&stop, AtEnd::GoOn, login).await;
         self.engine = engine;
         result.unwrap_or(Err(NotLetIn::Unavailable))
     }
 
     fn welcome(&mut self, account: Arc<Account>, storage: Storage, place: Option<UserPermit>) -> Reply {
-        let may = match account.rights {
-            Rights::ReadOnly => "list and download",
-            Rights::ReadWrite => "list, download and upload",
-        };
-        let text = format!("Welcome, {}. You may {may}.", account.name);
+        let text = format!("Welcome, {}. You may {}.", account.name, account.rights.sentence());
         self.login = Some(Login { account, storage, _place: place });
         self.permit.set_authenticated(true);
         Reply::new(230, text)

@@ -94,7 +94,7 @@ impl Session {
     pub(super) fn facts_of(&self, argument: &[u8]) -> Reply {
         self.look(argument, |storage, path| {
             let facts = storage.stat_or_link(path)?;
-            let line = machine_line(&facts, storage.rights(), &self.parameters.facts, path.as_bytes());
+            let line = machine_line(&facts, storage.words(path), &self.parameters.facts, path.as_bytes());
             Ok(Reply::long(250, format!("Facts of {path}:"), vec![[b" ", line.as_slice()].concat()], "End."))
         })
     }

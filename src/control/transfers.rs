@@ -358,7 +358,7 @@ impl Session {
             return None;
         }
         // A file that was deleted since: the record says nothing rather than something else.
-        let download = self.storage().and_then(|storage| storage.open_download(path)).ok()?;
+        let download = self.storage().and_then(|storage| storage.open_for_record(path)).ok()?;
         self.digest(download, Algorithm::Sha256).await.unwrap_or_default()
     }
 }

@@ -19,7 +19,7 @@ use super::login::Visitor;
 use super::{Desk, escape};
 use crate::accounts::Account;
 use crate::storage::rights::Action;
-use crate::storage::{BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers};
+use crate::storage::{BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers, make_home};
 
 /// The root, and the homes below it that sessions are in. A home is opened once and closed with its last session, so
 /// that descriptors are spent per account and not per session.
@@ -50,8 +50,20 @@ impl Homes {
     /// Opens the home of `account`. It blocks as long as the file system does.
     pub(super) fn room(&self, account: &Account) -> io::Result<Room> {
         let below = account.home.strip_prefix(&self.path).map_err(io::Error::other)?;
-        let place = self.place(self.root.open_dir(Path::new(".").join(below))?)?;
-        Ok(Room { storage: Storage::new(Arc::clone(&place.home), account.rights), place })
+        let below = Path::new(".").join(below);
+        let directory = match (self.root.open_dir(&below), &account.new_home) {
+            (Err(error), Some(new)) if error.kind() == io::ErrorKind::NotFound => {
+                make_home(&self.root, &below, new.template.as_deref())?;
+                tracing::info!(account = account.name, home = %account.home.display(), "made the home directory");
+                self.root.open_dir(&below)?
+            }
+            (opened, _) => opened?,
+        };
+        let place = self.place(directory)?;
+        let storage = Storage::new(Arc::clone(&place.home), account.rights.clone());
+        // What guests upload is nobody's.
+        let storage = if account.anonymous { storage } else { storage.owned_by(&account.name) };
+        Ok(Room { storage, place })
     }
 
     fn place(&self, directory: Dir) -> io::Result<Arc<Place>> {
@@ -211,7 +223,7 @@ mod tests {
     use unftp_core::auth::DefaultUser;
 
     use super::*;
-    use crate::storage::rights::Rights;
+    use crate::storage::rights::{Rights, Words};
 
     /// A root with the home `alice`, and a directory beside it.
     fn root() -> (TempDir, Homes, Account) {
@@ -221,7 +233,8 @@ mod tests {
         let root = base.path().join("root").canonicalize().unwrap();
         let homes = Homes::open(&root).unwrap();
         let home = root.join("alice");
-        let account = Account { name: "alice".to_owned(), home, rights: Rights::ReadWrite, anonymous: false };
+        let rights = Rights::everywhere(Words::READ_WRITE);
+        let account = Account { name: "alice".to_owned(), home, rights, anonymous: false, new_home: None };
         (base, homes, account)
     }
 

@@ -40,8 +40,8 @@ impl Doorkeeper {
     async fn check(&self, claim: Claim) -> Result<Visitor, NotLetIn> {
         match claim {
             Claim::Ticket(visitor) => Ok(visitor),
-            Claim::Password { name, password } => {
-                let check = self.desk.gone.run_until_cancelled(self.accounts.authenticate(&name, &password));
+            Claim::Password { name, password, client } => {
+                let check = self.desk.gone.run_until_cancelled(self.accounts.authenticate(&name, &password, client));
                 let account = check.await.ok_or(NotLetIn::Unavailable)?.map_err(NotLetIn::Refused)?;
                 let room = block_in_place(|| self.homes.room(&account)).map_err(|error| {
                     let home = account.home.display();

@@ -14,6 +14,7 @@ mod pair;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ enum Claim {
     Password {
         name: String,
         password: Vec<u8>,
+        /// The client's address.
+        client: IpAddr,
     },
     /// Logged in before; nothing is checked again.
     Ticket(Visitor),
@@ -130,10 +133,15 @@ impl Engine {
         Self { accounts, homes, desk: Arc::default(), line: None, visitor: None }
     }
 
-    /// Logs `name` in and gives what the account may do and reach.
-    pub async fn login(&mut self, name: &str, password: &[u8]) -> Result<(Arc<Account>, Storage), NotLetIn> {
+    /// Logs `name` in from the address `client` and gives what the account may do and reach.
+    pub async fn login(
+        &mut self,
+        name: &str,
+        password: &[u8],
+        client: IpAddr,
+    ) -> Result<(Arc<Account>, Storage), NotLetIn> {
         self.log_out();
-        let claim = Claim::Password { name: name.to_owned(), password: password.to_owned() };
+        let claim = Claim::Password { name: name.to_owned(), password: password.to_owned(), client };
         let visitor = self.open(claim).await?;
         self.visitor = Some(visitor.clone());
         Ok((visitor.account, visitor.room.storage.clone()))

@@ -205,6 +205,12 @@ pub enum LoginOutcome {
     UnknownUser,
     /// The password did not fit.
     WrongPassword,
+    /// The password is right, but the account is disabled.
+    Disabled,
+    /// The password is right, but the account's last day is over.
+    Expired,
+    /// The password is right, but the account may not log in from this address.
+    NotFromHere,
     /// Anonymous users are not let in.
     AnonymousOff,
     /// The password is right, and the account has as many sessions as it may have.

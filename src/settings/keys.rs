@@ -28,8 +28,12 @@ pub struct Key {
 const ON_OFF: &Choices<bool> = &[("on", true), ("off", false)];
 const PASSIVE_PEER: &Choices<PassivePeer> = &[("same-address", PassivePeer::SameAddress), ("any", PassivePeer::Any)];
 const EPSV: &Choices<Epsv> = &[("on", Epsv::On), ("ipv6-only", Epsv::Ipv6Only)];
-const ANONYMOUS: &Choices<Anonymous> =
-    &[("off", Anonymous::Off), ("read-only", Anonymous::ReadOnly), ("read-write", Anonymous::ReadWrite)];
+const ANONYMOUS: &Choices<Anonymous> = &[
+    ("off", Anonymous::Off),
+    ("read-only", Anonymous::ReadOnly),
+    ("read-write", Anonymous::ReadWrite),
+    ("add-only", Anonymous::AddOnly),
+];
 const LOGIN_FAILURES: &Choices<LoginFailures> = &[
     ("user-and-address", LoginFailures::UserAndAddress),
     ("address", LoginFailures::Address),
@@ -150,9 +154,15 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "accounts.anonymous",
-        allowed: r#""off", "read-only" or "read-write""#,
+        allowed: r#""off", "read-only", "read-write" or "add-only""#,
         set: |settings, value| value::choice(value, ANONYMOUS).map(|it| settings.accounts.anonymous = it),
         show: |settings| choice_name(&settings.accounts.anonymous, ANONYMOUS),
+    },
+    Key {
+        name: "accounts.template",
+        allowed: r#"the directory whose contents new homes get, or "" for none"#,
+        set: |settings, value| value::path_unless("", value).map(|it| settings.accounts.template = it),
+        show: |settings| quoted(&settings.accounts.template.as_deref().unwrap_or(Path::new("")).to_string_lossy()),
     },
     Key {
         name: "limits.max_sessions",

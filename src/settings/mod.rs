@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-mod address;
+pub(crate) mod address;
 pub(crate) mod document;
 mod fault;
 pub mod keys;
@@ -124,6 +124,8 @@ pub struct AccountSettings {
     pub file: Option<PathBuf>,
     /// What `anonymous` and `ftp` may do.
     pub anonymous: Anonymous,
+    /// The directory whose contents homes get that are made at a login; without one they are empty.
+    pub template: Option<PathBuf>,
 }
 
 /// What anonymous users may do (`anonymous`).
@@ -135,6 +137,8 @@ pub enum Anonymous {
     ReadOnly,
     /// They may do everything below the root.
     ReadWrite,
+    /// They may upload new files, and see none.
+    AddOnly,
 }
 
 /// `[limits]`
@@ -300,7 +304,7 @@ impl Default for StorageSettings {
 
 impl Default for AccountSettings {
     fn default() -> Self {
-        Self { file: None, anonymous: Anonymous::ReadOnly }
+        Self { file: None, anonymous: Anonymous::ReadOnly, template: None }
     }
 }
 

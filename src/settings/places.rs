@@ -19,6 +19,7 @@ impl Loaded {
         };
         report("storage.root", check_root(&self.settings.storage.root));
         report("log.sessions", self.settings.log.sessions.as_deref().map_or(Ok(()), check_log));
+        report("accounts.template", self.settings.accounts.template.as_deref().map_or(Ok(()), check_template));
         faults
     }
 }
@@ -36,6 +37,11 @@ fn check_root(root: &Path) -> Result<(), String> {
         }
         Err(err) => Err(format!("cannot be reached: {err}; name the directory to serve")),
     }
+}
+
+fn check_template(template: &Path) -> Result<(), String> {
+    let looked = fs::read_dir(template).map(drop);
+    looked.map_err(|err| format!("cannot be read: {err}; name a directory that this user may read"))
 }
 
 fn check_log(log: &Path) -> Result<(), String> {
@@ -104,6 +110,14 @@ mod tests {
             let expected = expected.map(|why| format!("FLAG: storage.root = \"{root}\" {why}"));
             assert_eq!(fault("storage.root", root), expected);
         }
+    }
+
+    #[test]
+    fn template_is_a_directory() {
+        let why = "cannot be read: Not a directory (os error 20); name a directory that this user may read";
+        assert_eq!(fault("accounts.template", "DIR"), None);
+        let expected = format!("FLAG: accounts.template = \"DIR/file\" {why}");
+        assert_eq!(fault("accounts.template", "DIR/file"), Some(expected));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 
+use super::Storage;
 use super::fault::{Fault, FaultKind};
 use super::glob::Pattern;
 use super::home::{Home, for_each_name, stat_name};
@@ -115,7 +116,7 @@ struct Found {
 }
 
 /// The names that `pattern` matches from `cwd` on, wildcards in any component, with the prefix that the client wrote.
-pub(super) fn expand(home: &Home, cwd: &VirtualPath, pattern: &[u8]) -> Result<Vec<Group>, Fault> {
+pub(super) fn expand(storage: &Storage, cwd: &VirtualPath, pattern: &[u8]) -> Result<Vec<Group>, Fault> {
     let mut budget = Budget::new();
     let mut found = match pattern.starts_with(b"/") {
         true => vec![Found { path: VirtualPath::root(), prefix: b"/".to_vec() }],
@@ -126,13 +127,14 @@ pub(super) fn expand(home: &Home, cwd: &VirtualPath, pattern: &[u8]) -> Result<V
     for component in components {
         let mut deeper = Vec::new();
         for directory in &found {
-            deeper.extend(enter_matches(home, directory, component, &mut budget)?);
+            deeper.extend(enter_matches(storage, directory, component, &mut budget)?);
         }
         found = deeper;
     }
     let mut groups = Vec::new();
     for directory in found {
-        let names = matching_names(home, &directory.path, last, &mut budget)?;
+        let mut names = matching_names(storage, &directory.path, last, &mut budget)?;
+        storage.hide(&directory.path, &mut names);
         if !names.is_empty() {
             groups.push(Group::new(directory.path, directory.prefix, names));
         }
@@ -146,14 +148,14 @@ pub(super) fn expand(home: &Home, cwd: &VirtualPath, pattern: &[u8]) -> Result<V
     }
 }
 
-fn enter_matches(home: &Home, from: &Found, component: &[u8], budget: &mut Budget) -> Result<Vec<Found>, Fault> {
+fn enter_matches(storage: &Storage, from: &Found, component: &[u8], budget: &mut Budget) -> Result<Vec<Found>, Fault> {
     match component {
         // "file/.." is nothing, although its text would lead somewhere.
-        b"." | b".." if home.open_dir(&from.path).is_err() => Ok(Vec::new()),
+        b"." | b".." if storage.home.open_dir(&from.path).is_err() => Ok(Vec::new()),
         b"." => Ok(vec![budget.step(from, from.path.clone(), component)?]),
         b".." => Ok(vec![budget.step(from, from.path.parent(), component)?]),
         _ => {
-            let names = matching_names(home, &from.path, component, budget)?;
+            let names = matching_names(storage, &from.path, component, budget)?;
             let step = |name: &CString| budget.step(from, from.path.child(name.to_bytes()), name.to_bytes());
             names.iter().map(step).collect()
         }
@@ -162,16 +164,25 @@ fn enter_matches(home: &Home, from: &Found, component: &[u8], budget: &mut Budge
 
 /// The names in `directory` that one component of a pattern matches. Where nothing can be looked up, nothing matches.
 fn matching_names(
-    home: &Home,
+    storage: &Storage,
     directory: &VirtualPath,
     component: &[u8],
     budget: &mut Budget,
 ) -> Result<Vec<CString>, Fault> {
+    let home = &storage.home;
     let pattern = Pattern::new(component);
     let Some(literal) = pattern.literal() else {
+        // A name that is written out may be passed through; others are found only where names are shown.
+        if storage.permit(Action::List, directory).is_err() {
+            return Ok(Vec::new());
+        }
         return match budget.names(home, directory, component.len(), |name| pattern.matches(name)) {
             Err(fault) if fault.kind != FaultKind::TooMuch => Ok(Vec::new()),
-            names => names,
+            Ok(mut names) => {
+                storage.hide(directory, &mut names);
+                Ok(names)
+            }
+            fault => fault,
         };
     };
     // `resolve` refuses what no client may name.

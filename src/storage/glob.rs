@@ -76,13 +76,25 @@ impl Pattern {
         Some(name)
     }
 
+    /// How many bytes of a name stand for themselves.
+    pub fn literal_bytes(&self) -> usize {
+        let bytes = |token: &Token| match token {
+            Token::One(unit) => char::from_u32(*unit).map_or(1, char::len_utf8),
+            Token::Star | Token::Any | Token::Class { .. } => 0,
+        };
+        self.0.iter().map(bytes).sum()
+    }
+
     /// Whether `name` matches. A name that begins with a dot needs a pattern that does.
     ///
     /// Only the last `*` is ever taken back, so the time is at most the product of both lengths.
     pub fn matches(&self, name: &[u8]) -> bool {
-        if name.starts_with(b".") && self.0.first() != Some(&Token::One(u32::from(b'.'))) {
-            return false;
-        }
+        let dotted = self.0.first() == Some(&Token::One(u32::from(b'.')));
+        (dotted || !name.starts_with(b".")) && self.fits(name)
+    }
+
+    /// As [`matches`](Self::matches), but a name that begins with a dot is one like any other.
+    pub fn fits(&self, name: &[u8]) -> bool {
         let (mut token, mut rest) = (0, name);
         let mut retry: Option<(usize, &[u8])> = None;
         loop {

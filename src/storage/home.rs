@@ -8,11 +8,12 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, XattrFlags};
+use rustix::fs::{fsetxattr, fstat, lgetxattr, openat, statat, unlinkat};
 
 use super::broken::BrokenReplacements;
 use super::facts::FileId;
@@ -64,6 +65,25 @@ impl Home {
     /// What `path` leads to, or a link that leads nowhere or out of the home. The error is that of following it.
     pub(super) fn stat_or_link(&self, path: &VirtualPath) -> io::Result<Stat> {
         self.stat(path).or_else(|error| self.stat_link(path).map_err(|_| error))
+    }
+
+    /// `path` without symbolic links; the one at its end stays unless it is to be followed. `None` where its directory
+    /// cannot be found. What leads nowhere or out of the home stays as it is named: nothing comes of it.
+    pub(super) fn real_path(&self, path: &VirtualPath, follow: bool) -> Option<VirtualPath> {
+        if follow && let Ok(real) = self.dir.canonicalize(path.relative()) {
+            return Some(VirtualPath::from_relative(&real));
+        }
+        if path.is_root() {
+            return None;
+        }
+        let parent = self.dir.canonicalize(path.parent().relative()).ok()?;
+        Some(VirtualPath::from_relative(&parent).child(path.name()))
+    }
+
+    /// The account that has made what `path` itself is, where that is on record.
+    pub(super) fn owner(&self, path: &VirtualPath) -> Option<Vec<u8>> {
+        let seat = self.seat(path).ok()?;
+        owner_of(&seat.directory, &seat.name)
     }
 
     /// The seat of `path` itself: a symbolic link at its end is not followed.
@@ -139,6 +159,26 @@ pub(super) fn for_each_name(directory: impl AsFd, mut each: impl FnMut(&CStr) ->
         }
     }
     Ok(())
+}
+
+/// Where the account that made a file is on record. File systems without extended attributes keep no record.
+const OWNER: &CStr = c"user.longshore.owner";
+
+/// Puts `owner` on record as the maker of `file`.
+pub(super) fn record_owner(file: &File, owner: &str) {
+    if let Err(error) = fsetxattr(file, OWNER, owner.as_bytes(), XattrFlags::empty()) {
+        tracing::debug!(%error, "no record of who uploaded a file, so it will be shown to nobody who may only add");
+    }
+}
+
+/// The account that has made `name` in `directory`, where that is on record.
+pub(super) fn owner_of(directory: impl AsFd, name: &CStr) -> Option<Vec<u8>> {
+    // There is no call that takes a directory and a name, and opening the file may not be allowed.
+    let mut path = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.to_bytes());
+    let mut owner = [0; 1024];
+    let length = lgetxattr(path, OWNER, &mut owner).ok()?;
+    Some(owner[..length].to_vec())
 }
 
 /// The text of the symbolic link `name` in `directory`, empty when it cannot be read.

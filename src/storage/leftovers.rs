@@ -19,6 +19,17 @@ pub(super) fn temporary_name(old: FileId, salt: &str) -> Vec<u8> {
     [RESERVED_PREFIX, format!("{:x}-{salt}", old.inode).as_bytes()].concat()
 }
 
+/// What a home is called while it is made.
+pub(super) fn unfinished_home(salt: &str) -> Vec<u8> {
+    [RESERVED_PREFIX, UNFINISHED_HOME, salt.as_bytes()].concat()
+}
+
+const UNFINISHED_HOME: &[u8] = b"home-";
+
+fn is_unfinished_home(name: &CStr) -> bool {
+    name.to_bytes().strip_prefix(RESERVED_PREFIX).is_some_and(|rest| rest.starts_with(UNFINISHED_HOME))
+}
+
 /// The inode that the temporary file `name` was to replace.
 fn replaced_inode(name: &CStr) -> Option<u64> {
     let rest = name.to_bytes().strip_prefix(RESERVED_PREFIX)?;
@@ -79,6 +90,10 @@ fn is_directory(directory: impl AsFd, name: &CStr, file_type: FileType) -> bool 
 fn remove(directory: &Dir, name: &CStr, broken: &BrokenReplacements) -> bool {
     let device = match stat_name(directory, name) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_file() => stat.st_dev,
+        // A home that was not finished; see `make_home`. Nobody else may have the name.
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() && is_unfinished_home(name) => {
+            return directory.remove_dir_all(OsStr::from_bytes(name.to_bytes())).is_ok();
+        }
         _ => return false,
     };
     // Kept open, and so locked, until the name is gone.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::SystemTime;
 use std::vec;
 
@@ -13,11 +12,11 @@ use super::expand::{Budget, Group, Label, expand};
 use super::facts::{Facts, Kind, push_name};
 use super::fault::{Fault, FaultKind};
 use super::glob::is_pattern;
-use super::home::{Home, link_text, stat_name};
+use super::home::{Home, link_text, owner_of, stat_name};
 use super::long::push_long_line;
 use super::machine::{FactSet, Place, push_machine_line};
 use super::path::VirtualPath;
-use super::rights::{Action, Rights};
+use super::rights::{Action, Words};
 
 /// About how much text one call of [`Listing::next_chunk`] makes.
 const CHUNK: usize = 64 * 1024;
@@ -110,7 +109,7 @@ pub struct Listing {
 /// The group whose lines are being written.
 #[derive(Debug)]
 struct Current {
-    path: VirtualPath,
+    around: Around,
     /// Open where the style needs facts.
     handle: Option<OwnedFd>,
     names: vec::IntoIter<CString>,
@@ -120,8 +119,7 @@ struct Current {
 /// What a line depends on besides its name.
 #[derive(Debug)]
 struct Writer {
-    home: Arc<Home>,
-    rights: Rights,
+    storage: Storage,
     style: Style,
 }
 
@@ -131,11 +129,15 @@ impl Storage {
     /// A file of the literal name comes before any pattern. A directory's entries are listed; of what a pattern matches
     /// even directories are only named. Symbolic links to directories count as directories.
     pub fn list(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Listing, Fault> {
-        self.permit(Action::List, cwd)?;
         let mut groups = self.literal(cwd, request, style).or_else(|fault| {
-            let absent = matches!(fault.kind, FaultKind::NotFound | FaultKind::NotADirectory);
+            let absent = match fault.kind {
+                FaultKind::NotFound | FaultKind::NotADirectory => true,
+                // A rule may close the pattern's own text and not what it matches.
+                FaultKind::Permission => self.rights.uniform().is_none(),
+                _ => false,
+            };
             let globs = absent && !request.directory && is_pattern(&request.argument);
-            if globs { expand(&self.home, cwd, &request.argument) } else { Err(fault) }
+            if globs { expand(self, cwd, &request.argument) } else { Err(fault) }
         })?;
         for group in &mut groups {
             sort(&self.home, group, request);
@@ -143,13 +145,14 @@ impl Storage {
         if request.reverse {
             groups.reverse();
         }
-        let writer = Writer { home: Arc::clone(&self.home), rights: self.rights, style };
+        let writer = Writer { storage: self.clone(), style };
         Ok(Listing { writer, groups: groups.into_iter(), current: None })
     }
 
     /// What is there under the name that the client wrote.
     fn literal(&self, cwd: &VirtualPath, request: &ListRequest, style: Style) -> Result<Vec<Group>, Fault> {
         let path = cwd.resolve(&request.argument)?;
+        self.permit(Action::List, &path)?;
         let fault = |error| Fault::from_io(Action::List, &path, &error);
         let stat = if request.directory { self.home.stat(&path) } else { self.home.stat_or_link(&path) };
         let stat = stat.map_err(fault)?;
@@ -158,11 +161,13 @@ impl Storage {
             return Err(Fault::new(FaultKind::NotADirectory, format!("{path} is not a directory.")));
         }
         if !is_directory || request.directory_itself {
+            self.permit_sight(&path)?;
             let shown = if request.argument.is_empty() { b"." } else { request.argument.as_slice() };
             return Ok(vec![Group::single(&path, shown.to_vec())]);
         }
         let prefix = if style == Style::Names { prefix(&request.argument) } else { Vec::new() };
-        let names = Budget::new().names(&self.home, &path, 0, |name| request.shows(name))?;
+        let mut names = Budget::new().names(&self.home, &path, 0, |name| request.shows(name))?;
+        self.hide(&path, &mut names);
         let with_itself = match style {
             // cdir and pdir, as ProFTPD and Pure-FTPd send them (RFC 3659, section 7.5.1).
             Style::Machine(_) => true,
@@ -171,6 +176,56 @@ impl Storage {
             Style::Names => false,
         };
         Ok(vec![Group { with_itself, ..Group::new(path, prefix, names) }])
+    }
+}
+
+impl Storage {
+    /// Takes out of the names in `directory` what the session may do nothing with, and what is not its own where it sees
+    /// only that.
+    pub(super) fn hide(&self, directory: &VirtualPath, names: &mut Vec<CString>) {
+        let own_only = self.words(directory).own_only();
+        if self.rights.uniform().is_some() && !own_only {
+            return;
+        }
+        let Ok(handle) = self.home.open_dir(directory) else { return names.clear() };
+        let around = Around::of(self, directory);
+        names.retain(|name| {
+            let own = || self.is_own(owner_of(&handle, name));
+            !around.words(self, &handle, name).is_none() && (!own_only || own())
+        });
+    }
+}
+
+/// A directory whose entries are looked at one by one.
+#[derive(Debug)]
+struct Around {
+    path: VirtualPath,
+    /// The same without symbolic links, where that may matter.
+    real: Option<VirtualPath>,
+}
+
+impl Around {
+    fn of(storage: &Storage, path: &VirtualPath) -> Self {
+        let matters = storage.rights.uniform().is_none();
+        let real = matters.then(|| storage.home.real_path(path, true)).flatten();
+        Self { path: path.clone(), real }
+    }
+
+    /// What the session may do with the entry `name`. To resolve each path in full would take ten times as long.
+    fn words(&self, storage: &Storage, handle: &OwnedFd, name: &CStr) -> Words {
+        if let Some(words) = storage.rights.uniform() {
+            return words;
+        }
+        if name == c"." {
+            return storage.words(&self.path);
+        }
+        let child = self.path.child(name.to_bytes());
+        match (&self.real, stat_name(handle, name)) {
+            (Some(real), Ok(stat)) if Facts::from(&stat).kind != Kind::Link => {
+                storage.rights.at(&child).and(storage.rights.at(&real.child(name.to_bytes())))
+            }
+            _ => storage.words(&child),
+        }
     }
 }
 
@@ -198,6 +253,13 @@ fn sort(home: &Home, group: &mut Group, request: &ListRequest) {
     if request.reverse {
         group.names.reverse();
     }
+}
+
+/// What an entry is to the session.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    place: Place,
+    words: Words,
 }
 
 impl Listing {
@@ -228,7 +290,7 @@ impl Writer {
     fn open(&self, out: &mut Vec<u8>, group: Group, now: SystemTime) -> Option<Current> {
         let handle = match self.style {
             Style::Names => None,
-            _ => Some(self.home.open_dir(&group.directory).ok()?),
+            _ => Some(self.storage.home.open_dir(&group.directory).ok()?),
         };
         let path = group.directory;
         if group.with_itself {
@@ -238,12 +300,18 @@ impl Writer {
                 self.around(out, &path.parent(), Place::Above, b"..", now);
             }
         }
-        Some(Current { path, handle, names: group.names.into_iter(), label: group.label })
+        Some(Current {
+            around: Around::of(&self.storage, &path),
+            handle,
+            names: group.names.into_iter(),
+            label: group.label,
+        })
     }
 
     fn around(&self, out: &mut Vec<u8>, path: &VirtualPath, place: Place, name: &[u8], now: SystemTime) {
-        if let Ok(stat) = self.home.stat(path) {
-            self.line(out, &Facts::from(&stat), place, name, None, now);
+        let words = self.storage.words(path);
+        if let (false, Ok(stat)) = (words.is_none(), self.storage.home.stat(path)) {
+            self.line(out, &Facts::from(&stat), Seen { place, words }, name, None, now);
         }
     }
 
@@ -266,26 +334,19 @@ impl Writer {
                 Style::Machine(_) => {
                     // Clients of MLSD fetch what is a file and enter what is a directory, so they are told where the
                     // link leads. A link that leads nowhere or out of the home stays a link.
-                    let followed = self.home.stat(&current.path.child(name.to_bytes()));
+                    let followed = self.storage.home.stat(&current.around.path.child(name.to_bytes()));
                     facts = followed.map_or(facts, |stat| Facts::from(&stat));
                 }
                 _ => target = Some(link_text(handle, name)),
             }
         }
-        self.line(out, &facts, Place::Entry, &shown, target.as_deref(), now);
+        let words = current.around.words(&self.storage, handle, name);
+        self.line(out, &facts, Seen { place: Place::Entry, words }, &shown, target.as_deref(), now);
     }
 
-    fn line(
-        &self,
-        out: &mut Vec<u8>,
-        facts: &Facts,
-        place: Place,
-        name: &[u8],
-        target: Option<&[u8]>,
-        now: SystemTime,
-    ) {
+    fn line(&self, out: &mut Vec<u8>, facts: &Facts, seen: Seen, name: &[u8], target: Option<&[u8]>, now: SystemTime) {
         match &self.style {
-            Style::Machine(set) => push_machine_line(out, facts, place, self.rights, set, name),
+            Style::Machine(set) => push_machine_line(out, facts, seen.place, seen.words, set, name),
             _ => push_long_line(out, facts, now, name, target),
         }
         out.extend_from_slice(b"\r\n");

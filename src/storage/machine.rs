@@ -6,7 +6,7 @@ use std::io::Write;
 use chrono::{Datelike, Timelike};
 
 use super::facts::{Facts, Kind, push_clock, push_name, push_number};
-use super::rights::{Action, Rights};
+use super::rights::{Action, Words};
 
 /// Names of the facts that can be asked for, in the order in which they are sent.
 const NAMES: [&str; 6] = ["type", "size", "modify", "perm", "unique", "UNIX.mode"];
@@ -65,9 +65,9 @@ pub(super) enum Place {
 }
 
 /// The facts of one file and its name, without a line end: what MLST sends.
-pub fn machine_line(facts: &Facts, rights: Rights, set: &FactSet, name: &[u8]) -> Vec<u8> {
+pub fn machine_line(facts: &Facts, words: Words, set: &FactSet, name: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(96 + name.len());
-    push_machine_line(&mut line, facts, Place::Entry, rights, set, name);
+    push_machine_line(&mut line, facts, Place::Entry, words, set, name);
     line
 }
 
@@ -75,7 +75,7 @@ pub(super) fn push_machine_line(
     out: &mut Vec<u8>,
     facts: &Facts,
     place: Place,
-    rights: Rights,
+    words: Words,
     set: &FactSet,
     name: &[u8],
 ) {
@@ -90,7 +90,7 @@ pub(super) fn push_machine_line(
         push_fact(out, MODIFY, |out| push_time(out, facts));
     }
     if set.0[PERM] {
-        push_fact(out, PERM, |out| push_permissions(out, facts.kind, place, rights));
+        push_fact(out, PERM, |out| push_permissions(out, facts.kind, place, words));
     }
     if set.0[UNIQUE] {
         push_fact(out, UNIQUE, |out| push_unique(out, facts));
@@ -137,9 +137,9 @@ fn push_time(out: &mut Vec<u8>, facts: &Facts) {
     push_number(out, time.second().into(), 2, b'0');
 }
 
-/// The letters of RFC 3659, section 7.5.5, that this account's rights give. The working of the file's own permission
+/// The letters of RFC 3659, section 7.5.5, that the account's rights give there. The working of the file's own permission
 /// bits stays with the operating system: asking it would cost several calls an entry.
-fn push_permissions(out: &mut Vec<u8>, kind: Kind, place: Place, rights: Rights) {
+fn push_permissions(out: &mut Vec<u8>, kind: Kind, place: Place, words: Words) {
     let letters: &[(u8, Action)] = match (kind, place) {
         (Kind::File, _) => &[
             (b'a', Action::Append),
@@ -166,7 +166,7 @@ fn push_permissions(out: &mut Vec<u8>, kind: Kind, place: Place, rights: Rights)
         ],
         (Kind::Link | Kind::Other, _) => &[(b'd', Action::Delete), (b'f', Action::Rename)],
     };
-    out.extend(letters.iter().filter(|(_, action)| rights.allow(*action)).map(|(letter, _)| letter));
+    out.extend(letters.iter().filter(|(_, action)| words.allow(*action)).map(|(letter, _)| letter));
 }
 
 fn push_unique(out: &mut Vec<u8>, facts: &Facts) {
@@ -188,14 +188,14 @@ mod tests {
         Facts { kind, size: 1234, modified, mode: 0o100_644, device: 0xfd01, inode: 0x1a2b, links: 1, uid: 0, gid: 0 }
     }
 
-    fn line(kind: Kind, rights: Rights, set: &FactSet, name: &[u8]) -> String {
-        String::from_utf8(machine_line(&facts(kind), rights, set, name)).unwrap()
+    fn line(kind: Kind, words: Words, set: &FactSet, name: &[u8]) -> String {
+        String::from_utf8(machine_line(&facts(kind), words, set, name)).unwrap()
     }
 
     #[test]
     fn a_file_has_all_facts_in_order() {
         assert_eq!(
-            line(Kind::File, Rights::ReadWrite, &FactSet::default(), b"a b"),
+            line(Kind::File, Words::READ_WRITE, &FactSet::default(), b"a b"),
             "type=file;size=1234;modify=20260102030405;perm=adfrw;unique=fd01g1a2b;UNIX.mode=0644; a b"
         );
     }
@@ -203,14 +203,14 @@ mod tests {
     #[test]
     fn permissions_follow_the_rights() {
         let perm = FactSet::parse(b"perm;");
-        assert_eq!(line(Kind::File, Rights::ReadOnly, &perm, b"x"), "perm=r; x");
-        assert_eq!(line(Kind::Directory, Rights::ReadOnly, &perm, b"x"), "perm=el; x");
-        assert_eq!(line(Kind::Directory, Rights::ReadWrite, &perm, b"x"), "perm=cdeflmp; x");
+        assert_eq!(line(Kind::File, Words::READ_ONLY, &perm, b"x"), "perm=r; x");
+        assert_eq!(line(Kind::Directory, Words::READ_ONLY, &perm, b"x"), "perm=el; x");
+        assert_eq!(line(Kind::Directory, Words::READ_WRITE, &perm, b"x"), "perm=cdeflmp; x");
     }
 
     #[test]
     fn names_forge_no_line_and_no_facts_leave_a_blank() {
-        assert_eq!(line(Kind::File, Rights::ReadOnly, &FactSet::parse(b""), b"a\r\nb"), " a??b");
+        assert_eq!(line(Kind::File, Words::READ_ONLY, &FactSet::parse(b""), b"a\r\nb"), " a??b");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod leftovers;
 mod listing;
 mod long;
 mod machine;
+mod new_home;
 mod path;
 pub mod rights;
 #[cfg(test)]
@@ -38,8 +39,9 @@ pub use home::Home;
 pub use leftovers::clear_leftovers;
 pub use listing::{ListRequest, Listing, Style};
 pub use machine::{FactSet, machine_line, modification_time};
+pub use new_home::make_home;
 pub use path::VirtualPath;
-pub use rights::{Action, Rights};
+pub use rights::{Action, Rights, Words};
 pub use upload::{Start, Upload};
 
 /// A session's door to its files: a home and the rights in it. Cheap to clone.
@@ -47,6 +49,8 @@ pub use upload::{Start, Upload};
 pub struct Storage {
     home: Arc<Home>,
     rights: Rights,
+    /// Whose uploads are on record as theirs, and shown to them where they may only add. `None` for guests.
+    owner: Option<Arc<str>>,
 }
 
 /// A regular file, open for reading. It carries `O_NONBLOCK`, which means nothing for a regular file.
@@ -59,20 +63,38 @@ pub struct Download {
 }
 
 impl Storage {
-    /// The files of `home` with `rights`.
+    /// The files of `home` with `rights`, for nobody in particular.
     pub fn new(home: Arc<Home>, rights: Rights) -> Self {
-        Self { home, rights }
+        Self { home, rights, owner: None }
     }
 
-    /// What the session may do here.
-    pub fn rights(&self) -> Rights {
-        self.rights
+    /// The same for the account of this name.
+    pub fn owned_by(self, owner: &str) -> Self {
+        Self { owner: Some(owner.into()), ..self }
+    }
+
+    /// What the session may do at `path`: what its rights allow there as well as where it leads.
+    pub fn words(&self, path: &VirtualPath) -> Words {
+        self.words_at(path, true)
+    }
+
+    fn words_at(&self, path: &VirtualPath, follow: bool) -> Words {
+        if let Some(words) = self.rights.uniform() {
+            return words;
+        }
+        let named = self.rights.at(path);
+        match self.home.real_path(path, follow) {
+            Some(real) if real != *path => named.and(self.rights.at(&real)),
+            _ => named,
+        }
     }
 
     /// Whether the session may do `action` at `path`, as far as its own rights and the name go.
     pub fn permit(&self, action: Action, path: &VirtualPath) -> Result<(), Fault> {
-        let sentence = if !self.rights.allow(action) {
-            format!("This account may only read; it cannot {} {path}.", fault::words(action))
+        // These take a symbolic link itself, whatever it leads to.
+        let follow = !matches!(action, Action::Delete | Action::Rename | Action::Rmdir);
+        let sentence = if !self.words_at(path, follow).allow(action) {
+            format!("This account may not {} {path}.", fault::words(action))
         } else if path.is_root() && matches!(action, Action::Delete | Action::Rename | Action::Rmdir) {
             format!("You cannot {} your home directory itself.", fault::words(action))
         } else {
@@ -84,9 +106,23 @@ impl Storage {
         Err(Fault::new(FaultKind::Permission, sentence))
     }
 
+    /// Whether the session may know of `path`, which its rights allow it to list: who may only add sees its own.
+    fn permit_sight(&self, path: &VirtualPath) -> Result<(), Fault> {
+        self.permit(Action::List, path)?;
+        if path.is_root() || !self.words(&path.parent()).own_only() || self.is_own(self.home.owner(path)) {
+            return Ok(());
+        }
+        Err(Fault::from_io(Action::List, path, &Errno::NOENT.into()))
+    }
+
+    fn is_own(&self, owner: Option<Vec<u8>>) -> bool {
+        let own = self.owner.as_ref().map(|own| own.as_bytes());
+        own.is_some() && owner.as_deref() == own
+    }
+
     /// What `path` leads to, symbolic links followed inside the home.
     pub fn stat(&self, path: &VirtualPath) -> Result<Facts, Fault> {
-        self.permit(Action::List, path)?;
+        self.permit_sight(path)?;
         let stat = self.home.stat(path).map_err(|error| Fault::from_io(Action::List, path, &error))?;
         Ok(Facts::from(&stat))
     }
@@ -94,7 +130,7 @@ impl Storage {
     /// As [`stat`](Self::stat), but a symbolic link that leads nowhere or out of the home is told for itself, as in a
     /// listing.
     pub fn stat_or_link(&self, path: &VirtualPath) -> Result<Facts, Fault> {
-        self.permit(Action::List, path)?;
+        self.permit_sight(path)?;
         let stat = self.home.stat_or_link(path).map_err(|error| Fault::from_io(Action::List, path, &error))?;
         Ok(Facts::from(&stat))
     }
@@ -111,6 +147,7 @@ impl Storage {
     pub fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
         self.permit(Action::Rename, from)?;
         self.permit(Action::Create, to)?;
+        self.permit_leaving(from, to)?;
         let into_itself =
             || Fault::new(FaultKind::BadRequest, format!("{from} cannot be moved into a directory below itself."));
         if to.is_below(from) {
@@ -118,6 +155,9 @@ impl Storage {
         }
         let stat = |path| self.home.stat_link(path).map(|stat| Facts::from(&stat));
         let source = stat(from).map_err(|error| Fault::from_io(Action::Rename, from, &error))?;
+        if source.kind == Kind::Directory {
+            self.permit_moving(from, to)?;
+        }
         match stat(to) {
             Ok(target) if from != to => self.permit_replacing(source.kind, to, target.kind)?,
             Ok(_) => return Ok(()),
@@ -132,6 +172,31 @@ impl Storage {
             None => Fault::from_io(Action::Rename, to, &error),
             _ => Fault::from_io(Action::Rename, from, &error),
         })
+    }
+
+    /// Whether `from` may go to `to`, where other rules may hold. It could be read there, and would be missing here.
+    fn permit_leaving(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
+        let words = self.words_at(from, false);
+        if words == self.words_at(to, false) || words.allow(Action::Read) && words.allow(Action::Delete) {
+            return Ok(());
+        }
+        let sentence = format!(
+            "Other rules hold for {to}; to move {from} there, this account must be allowed to read and delete it."
+        );
+        Err(Fault::new(FaultKind::Permission, sentence))
+    }
+
+    /// Whether the directory `from` may become `to`. Rules for what is in it would not move along.
+    fn permit_moving(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
+        let differ = |path: &VirtualPath| {
+            let real = || self.home.real_path(path, false);
+            self.rights.differ_below(path) || real().is_some_and(|real| self.rights.differ_below(&real))
+        };
+        if self.rights.uniform().is_some() || !(differ(from) || differ(to)) {
+            return Ok(());
+        }
+        let sentence = format!("{from} cannot become {to}: there are rules for what is below one of them.");
+        Err(Fault::new(FaultKind::Permission, sentence))
     }
 
     /// Whether something of the kind `source` may take the place of `to`, which is of the kind `target`.
@@ -189,6 +254,11 @@ impl Storage {
     /// Opens the regular file that `path` leads to.
     pub fn open_download(&self, path: &VirtualPath) -> Result<Download, Fault> {
         self.permit(Action::Read, path)?;
+        self.open_for_record(path)
+    }
+
+    /// The same for the server's own record, which needs no right of the account's.
+    pub fn open_for_record(&self, path: &VirtualPath) -> Result<Download, Fault> {
         // Without O_NONBLOCK a FIFO would hold the thread until somebody writes to it.
         let open = || -> io::Result<(File, Facts)> {
             let file = self.home.open_file(path, OFlags::NONBLOCK | OFlags::NOCTTY)?;

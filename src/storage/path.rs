@@ -71,6 +71,11 @@ impl VirtualPath {
         Self(self.0[..self.last_slash().max(1)].to_vec())
     }
 
+    /// Its components, none for the root.
+    pub(super) fn components(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|&byte| byte == b'/').filter(|component| !component.is_empty())
+    }
+
     /// Whether this is the home itself.
     pub fn is_root(&self) -> bool {
         self.0.len() == 1

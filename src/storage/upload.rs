@@ -18,7 +18,7 @@ use super::Storage;
 use super::broken::BrokenReplacements;
 use super::facts::{Facts, FileId, Kind};
 use super::fault::{Fault, FaultKind};
-use super::home::{Seat, open_name, readable};
+use super::home::{Seat, open_name, readable, record_owner};
 use super::leftovers::temporary_name;
 use super::path::VirtualPath;
 use super::rights::Action;
@@ -272,6 +272,9 @@ impl Request<'_> {
                 })?;
                 let id = FileId::of(&file).map_err(|error| self.fault(Action::Create, error))?;
                 self.storage.home.broken().forget(id);
+                if let (Some(owner), true) = (&self.storage.owner, self.storage.words(&self.path.parent()).own_only()) {
+                    record_owner(&file, owner);
+                }
                 Ok(Some(self.upload(file, seat, Action::Create, 0)))
             }
             Err(Errno::EXIST) => Ok(None),
@@ -442,12 +445,12 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::storage::{Home, Rights};
+    use crate::storage::{Home, Rights, Words};
 
     fn storage() -> (TempDir, Storage) {
         let base = tempfile::tempdir().unwrap();
         let dir = Dir::open_ambient_dir(base.path(), ambient_authority()).unwrap();
-        (base, Storage::new(Arc::new(Home::new(dir, Arc::default())), Rights::ReadWrite))
+        (base, Storage::new(Arc::new(Home::new(dir, Arc::default())), Rights::everywhere(Words::READ_WRITE)))
     }
 
     fn path(name: &str) -> VirtualPath {

@@ -234,6 +234,70 @@ fn accounts_are_added_changed_listed_and_removed() {
 }
 
 #[test]
+fn accounts_are_set_and_faulty_changes_are_not_written() {
+    let dir = directory();
+    fs::write(dir.path().join("c.toml"), "[accounts]\nfile = \"accounts.toml\"\n").unwrap();
+    let hash = "$2y$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq";
+    let path = dir.path().join("accounts.toml");
+    fs::write(&path, format!("# staff\n[[user]]\nname = \"ann\" # head\npassword = \"{hash}\"\n")).unwrap();
+    let set = |args: &[&str]| run(&dir, &[&["user", "set", "ann", "--config", "c.toml"], args].concat());
+    let done = set(&["--permissions", "list,read,mkdir", "--expires", "2099-12-31", "--allow-from", "127.0.0.1,::1"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(set(&["--disabled"]).status.success());
+    let file = fs::read_to_string(&path).unwrap();
+    assert!(file.starts_with("# staff\n") && file.contains("\"ann\" # head"), "{file}");
+    let listed = stdout(&run(&dir, &["user", "list", "--config", "c.toml"]));
+    assert!(
+        listed.contains("list+read+mkdir  disabled, until 2099-12-31, from 127.0.0.1/32, from ::1/128"),
+        "{listed}"
+    );
+    for (args, fault) in [
+        (["--expires", "soon"], "user.expires"),
+        (["--allow-from", "10.0.0.0/33"], "user.allow_from"),
+        (["--permissions", "everything"], "user.permissions"),
+        (["--group", "staff"], "there is no such group"),
+        (["--home", "../.."], "user.home"),
+    ] {
+        let refused = set(&args);
+        assert_eq!(refused.status.code(), Some(78), "{args:?}");
+        assert!(stderr(&refused).contains(fault), "{}", stderr(&refused));
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), file);
+    assert_eq!(run(&dir, &["user", "set", "ann", "--enabled", "--disabled"]).status.code(), Some(2));
+
+    // Enabled again, the hash of another program lets her in.
+    assert!(set(&["--enabled"]).status.success());
+    let mut process = Process::spawn(
+        Command::new(LONGSHORE).args(["--config", "c.toml", "--listen", "127.0.0.1:0"]).current_dir(dir.path()),
+    );
+    let mut ftp = Ftp::connect(process.listening(1)[0]);
+    ftp.login("ann", "mooring");
+    ftp.expect(257, "MKD new");
+    ftp.expect(550, "RMD new");
+}
+
+#[test]
+fn accounts_that_others_can_read_are_reported_by_check_and_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = directory();
+    fs::write(dir.path().join("c.toml"), "[accounts]\nfile = \"accounts.toml\"\n").unwrap();
+    let path = dir.path().join("accounts.toml");
+    fs::write(&path, "").unwrap();
+    for (mode, reported) in [(0o644, true), (0o600, false)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let checked = run(&dir, &["check", "--config", "c.toml"]);
+        assert!(checked.status.success());
+        let mut process = Process::spawn(
+            Command::new(LONGSHORE).args(["--config", "c.toml", "--listen", "127.0.0.1:0"]).current_dir(dir.path()),
+        );
+        process.listening(1);
+        for said in [stderr(&checked), process.stderr()] {
+            assert_eq!(said.contains("chmod o-rwx 'accounts.toml'"), reported, "{said}");
+        }
+    }
+}
+
+#[test]
 fn every_shipped_configuration_is_sound() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let configurations: Vec<_> = fs::read_dir(root.join("config"))

@@ -69,6 +69,9 @@ pub struct Builder {
     limits: Vec<String>,
     anonymous: &'static str,
     accounts: Vec<(String, String, Option<String>)>,
+    account_lines: Vec<(String, String)>,
+    accounts_text: String,
+    accounts_section: Vec<String>,
     log_format: &'static str,
     under: Vec<String>,
     root_in_namespace: bool,
@@ -150,6 +153,29 @@ impl Builder {
         self
     }
 
+    /// An account with more lines in the accounts file.
+    pub fn account_with(mut self, name: &str, password: &str, lines: &str) -> Self {
+        self.account_lines.push((name.to_owned(), lines.to_owned()));
+        self.account(name, password)
+    }
+
+    /// More text at the end of the accounts file.
+    pub fn accounts_text(mut self, text: &str) -> Self {
+        self.accounts_text.push_str(text);
+        self
+    }
+
+    /// A line of the `[accounts]` section.
+    pub fn accounts(mut self, line: &str) -> Self {
+        self.accounts_section.push(line.to_owned());
+        self
+    }
+
+    /// A path beside the directory that will be served.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// The session log in lines for people; the server's `events` cannot be read then.
     pub fn text_log(mut self) -> Self {
         self.log_format = "text";
@@ -195,7 +221,7 @@ impl Builder {
         let text = format!(
             "[server]\nlisten = {listen:?}\n{server}\n\n\
              [storage]\nroot = {root:?}\n{storage}\n\n\
-             [accounts]\nanonymous = {anonymous:?}\n{accounts}\n\n\
+             [accounts]\nanonymous = {anonymous:?}\n{accounts}\n{accounts_section}\n\n\
              [transfer]\n{transfer}\n\n\
              [tls]\n{tls}\n\n\
              [limits]\n{limits}\n\n\
@@ -205,6 +231,7 @@ impl Builder {
             root = dir.join("root"),
             storage = self.storage.join("\n"),
             anonymous = self.anonymous,
+            accounts_section = self.accounts_section.join("\n"),
             transfer = self.transfer.join("\n"),
             tls = self.tls.join("\n"),
             limits = self.limits.join("\n"),
@@ -215,6 +242,16 @@ impl Builder {
         fs::write(&config, text).unwrap();
         for (name, password, home) in &self.accounts {
             add_account(&config, name, password, home.as_deref());
+        }
+        for (name, lines) in &self.account_lines {
+            let path = dir.join("accounts.toml");
+            let (text, named) = (fs::read_to_string(&path).unwrap(), format!("name = {name:?}\n"));
+            assert!(text.contains(&named), "{text}");
+            fs::write(&path, text.replace(&named, &format!("{named}{lines}\n"))).unwrap();
+        }
+        if !self.accounts_text.is_empty() {
+            let path = dir.join("accounts.toml");
+            fs::write(&path, fs::read_to_string(&path).unwrap() + "\n" + &self.accounts_text).unwrap();
         }
         let words = self.under.iter().map(String::as_str).chain([LONGSHORE, "--config"]).collect::<Vec<_>>();
         let mut process = Process::spawn(Command::new(words[0]).args(&words[1..]).arg(&config));
@@ -273,6 +310,9 @@ impl Server {
             limits: Vec::new(),
             anonymous: "read-write",
             accounts: Vec::new(),
+            account_lines: Vec::new(),
+            accounts_text: String::new(),
+            accounts_section: Vec::new(),
             log_format: "json",
             under: Vec::new(),
             root_in_namespace: false,

@@ -11,6 +11,7 @@ mod ftp;
 mod limits;
 mod listing;
 mod log;
+mod permissions;
 mod protocol;
 mod readme;
 mod shutdown;

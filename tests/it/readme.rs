@@ -14,13 +14,14 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 7] = [
+const BLOCKS: [(&str, &str); 8] = [
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
     ("cargo run --release -- check", "the_check_finds_the_shipped_settings_good"),
     ("longshore tls self-signed", "the_ftps_block_serves_encrypted"),
     ("mkdir -p ftp/ann", "the_accounts_block_makes_an_account_that_can_log_in"),
+    ("longshore user set", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
 ];
 
@@ -240,6 +241,37 @@ fn the_ftps_block_serves_encrypted() {
     // By the address: what `localhost` is first differs, and so do the ports of the two families here.
     let fetch = fetch.replace("localhost:2121", &format!("127.0.0.1:{}", addresses[0].port()));
     assert!(run(&format!("{fetch} --silent --show-error --max-time 10"), dir.path()).contains("welcome.txt"));
+}
+
+#[test]
+fn the_permissions_block_gives_an_account_its_rules() {
+    let dir = directory();
+    let (accounts, others): (Vec<_>, Vec<_>) =
+        blocks("toml").into_iter().partition(|block| block.contains("[accounts]"));
+    fs::write(dir.path().join("longshore.toml"), &accounts[0]).unwrap();
+    run(&block("mkdir"), dir.path());
+    let group = others.iter().find(|block| block.contains("[[group]]")).unwrap();
+    let users = dir.path().join("users.toml");
+    fs::write(&users, format!("{}\n{group}\n", fs::read_to_string(&users).unwrap())).unwrap();
+    run(&block("longshore user set"), dir.path());
+    let script = "printf 'x\\n' | longshore user add bob --group class --config longshore.toml --password-stdin";
+    let listed = run(&format!("{script}; longshore user list --config longshore.toml"), dir.path());
+    let bob = listed.lines().find(|line| line.starts_with("bob ")).unwrap();
+    assert!(bob.contains("/ read-only, /incoming add-only, /incoming/*.tmp none"), "{listed}");
+    assert!(bob.contains("until 2099-07-31, from 127.0.0.0/8"), "{listed}");
+    fs::create_dir(dir.path().join("ftp/ann/incoming")).unwrap();
+    let mut process = Process::spawn(
+        Command::new(LONGSHORE).args(["--config", "longshore.toml", "--listen", "127.0.0.1:0"]).current_dir(dir.path()),
+    );
+    let address = process.listening(1)[0];
+    let mut ann = Ftp::connect(address);
+    ann.login("ann", "secret");
+    ann.refused(550, "STOR new");
+    ann.put("STOR incoming/new", b"x");
+    ann.refused(550, "STOR incoming/new");
+    let mut bob = Ftp::connect(address);
+    bob.login("bob", "x");
+    assert!(dir.path().join("ftp/class").is_dir());
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Fixture {
     }
 
     fn read_only(&self) -> Storage {
-        Storage::new(Arc::clone(&self.storage.home), Rights::ReadOnly)
+        Storage::new(Arc::clone(&self.storage.home), Rights::everywhere(Words::READ_ONLY))
     }
 
     fn outside(&self) -> PathBuf {
@@ -63,7 +63,7 @@ impl Fixture {
 /// A storage on the directory `home`.
 fn open(home: &Path, broken: Arc<BrokenReplacements>) -> Storage {
     let dir = Dir::open_ambient_dir(home, ambient_authority()).unwrap();
-    Storage::new(Arc::new(Home::new(dir, broken)), Rights::ReadWrite)
+    Storage::new(Arc::new(Home::new(dir, broken)), Rights::everywhere(Words::READ_WRITE))
 }
 
 fn path(text: &str) -> VirtualPath {

@@ -158,7 +158,7 @@ fn who_may_only_read_changes_nothing() {
     let file = fixture.write("file", "");
     let storage = fixture.read_only();
     let fault = storage.permit(Action::Delete, &file).unwrap_err();
-    assert_eq!(fault.sentence, "This account may only read; it cannot delete /file.");
+    assert_eq!(fault.sentence, "This account may not delete /file.");
     assert_eq!(kind(storage.rename(&file, &path("b"))), FaultKind::Permission);
     assert_eq!(kind(storage.set_mode(&file, 0o600)), FaultKind::Permission);
     assert_eq!(kind(storage.set_modified(&file, SystemTime::now())), FaultKind::Permission);

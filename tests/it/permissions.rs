@@ -1,0 +1,377 @@
+//! Who may do what: every verb against every preset, rules by path, links, and what who may only add gets to see.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{XattrFlags, setxattr};
+
+use crate::fixture::{Server, left_out};
+use crate::ftp::Ftp;
+
+/// Presets, in the order of the columns of [`MATRIX`].
+const PRESETS: [&str; 4] = ["read-only", "read-write", "add-only", "none"];
+
+/// Each verb that touches files, and whether each preset lets it. `add-only` sees no file of others, so its looks fail.
+const MATRIX: [(&str, [bool; 4]); 30] = [
+    ("CWD dir", [true, true, true, false]),
+    ("XCWD dir", [true, true, true, false]),
+    ("CDUP", [true, true, true, false]),
+    ("XCUP", [true, true, true, false]),
+    ("LIST", [true, true, true, false]),
+    ("NLST", [true, true, true, false]),
+    ("MLSD", [true, true, true, false]),
+    ("LIST file", [true, true, false, false]),
+    ("NLST f*", [true, true, false, false]),
+    ("STAT file", [true, true, false, false]),
+    ("MLST file", [true, true, false, false]),
+    ("SIZE file", [true, true, false, false]),
+    ("MDTM file", [true, true, false, false]),
+    ("RETR file", [true, true, false, false]),
+    ("HASH file", [true, true, false, false]),
+    ("XMD5 file", [true, true, false, false]),
+    ("XSHA256 file", [true, true, false, false]),
+    ("STOR new", [false, true, true, false]),
+    ("APPE new", [false, true, true, false]),
+    ("STOU", [false, true, true, false]),
+    ("STOR file", [false, true, false, false]),
+    ("APPE file", [false, true, false, false]),
+    ("MFMT 20260102030405 file", [false, true, false, false]),
+    ("SITE UTIME 20260102030405 file", [false, true, false, false]),
+    ("SITE CHMOD 600 file", [false, true, false, false]),
+    ("MKD new", [false, true, false, false]),
+    ("XMKD new", [false, true, false, false]),
+    ("RMD empty", [false, true, false, false]),
+    ("RNFR file", [false, true, false, false]),
+    ("DELE file", [false, true, false, false]),
+];
+
+/// Whether the server does what `line` says; transfers run to their end.
+fn does(ftp: &mut Ftp, line: &str) -> bool {
+    let verb = line.split(' ').next().unwrap();
+    let sends = matches!(verb, "STOR" | "APPE" | "STOU");
+    if !sends && !matches!(verb, "RETR" | "LIST" | "NLST" | "MLSD") {
+        let reply = ftp.command(line);
+        assert!(reply.code < 400 || reply.code == 550, "{line}: {reply:?}");
+        return reply.code < 400;
+    }
+    let mut data = ftp.passive();
+    let reply = ftp.command(line);
+    if reply.code != 150 {
+        assert_eq!(reply.code, 550, "{line}: {reply:?}");
+        return false;
+    }
+    if sends {
+        ftp.write_data(&mut data, b"sent");
+        drop(data);
+    } else {
+        ftp.drain(data);
+    }
+    ftp.read(226);
+    true
+}
+
+fn server(permissions: &[(&str, &str)]) -> Server {
+    let mut builder = Server::builder().anonymous("off");
+    for (name, rights) in permissions {
+        builder = builder.account_with(name, "x", &format!("permissions = {rights}"));
+    }
+    builder.start()
+}
+
+fn login(server: &Server, name: &str) -> Ftp {
+    let mut ftp = Ftp::connect(server.address());
+    ftp.login(name, "x");
+    ftp
+}
+
+#[test]
+fn every_verb_keeps_to_every_preset() {
+    let quoted = PRESETS.map(|preset| format!("{preset:?}"));
+    let accounts: Vec<(&str, &str)> = PRESETS.into_iter().zip(quoted.iter().map(String::as_str)).collect();
+    let server = server(&accounts);
+    for (column, preset) in PRESETS.into_iter().enumerate() {
+        let mut ftp = login(&server, preset);
+        for (line, allowed) in MATRIX {
+            for name in server.names("") {
+                let path = server.path(name);
+                let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
+            }
+            server.write("file", "contents");
+            server.write("dir/inner", "contents");
+            std::fs::create_dir(server.path("empty")).unwrap();
+            let before = server.names("");
+            assert_eq!(does(&mut ftp, line), allowed[column], "{line} for {preset}");
+            if !allowed[column] {
+                assert_eq!(server.names(""), before, "{line} for {preset}");
+                assert_eq!(server.read("file"), b"contents", "{line} for {preset}");
+            }
+            // Where CWD was allowed. Who may not list stays at home anyway.
+            ftp.command("CWD /");
+        }
+        ftp.lives();
+    }
+}
+
+/// Both names of RNTO count, and so does what it would replace.
+#[test]
+fn renaming_needs_both_names() {
+    let server = server(&[(
+        "ann",
+        r#"{ "/" = "read-write", "/in" = ["list", "create"], "/out" = ["list", "read", "delete", "rename"], "/keep" = ["list", "create", "rename"], "/deep/x" = "none" }"#,
+    )]);
+    for file in ["file", "in/old", "out/file", "keep/file", "deep/x/secret", "plain/file"] {
+        server.write(file, "x");
+    }
+    let mut ftp = login(&server, "ann");
+    for (from, to, done) in [
+        ("in/old", "new", false),
+        ("out/file", "in/old", false),
+        ("file", "out/new", false),
+        ("out/file", "in/new", true),
+        // Elsewhere it could be read, and the directory itself would be free of its rule.
+        ("keep/file", "stolen", false),
+        ("keep", "free", false),
+        ("keep/file", "keep/same", true),
+        ("file", "deep/x/file", false),
+        // What is below would come to stand under other rules.
+        ("deep", "shallow", false),
+        ("plain", "deep/x", false),
+        ("plain", "simple", true),
+    ] {
+        let found = ftp.command(format!("RNFR {from}"));
+        let code = if found.code == 350 { ftp.command(format!("RNTO {to}")).code } else { found.code };
+        assert_eq!(code, if done { 250 } else { 550 }, "{from} to {to}");
+    }
+    assert!(server.has("deep/x/secret") && server.has("in/new") && server.has("simple/file"));
+}
+
+#[test]
+fn the_longest_pattern_decides_and_what_is_closed_is_not_shown() {
+    let server = server(&[(
+        "ann",
+        r#"{ "/" = "read-only", "/incoming" = "read-write", "/incoming/*.tmp" = "none", "/hidden" = "none" }"#,
+    )]);
+    for file in ["a", "incoming/b", "incoming/c.tmp", "hidden/d"] {
+        server.write(file, "x");
+    }
+    let mut ftp = login(&server, "ann");
+    assert_eq!(ftp.list("NLST"), ["a", "incoming"]);
+    assert_eq!(ftp.list("NLST *"), ["a", "incoming"]);
+    assert_eq!(ftp.list("NLST */*"), ["incoming/b"]);
+    assert_eq!(ftp.list("LIST incoming").len(), 1);
+    ftp.refused(550, "NLST hidden/*");
+    ftp.refused(550, "NLST incoming/c.*");
+    ftp.refused(550, "RETR hidden/d");
+    ftp.refused(550, "RETR incoming/c.tmp");
+    ftp.expect(550, "CWD hidden");
+    ftp.refused(550, "STOR incoming/new.tmp");
+    ftp.put("STOR incoming/new", b"x");
+    ftp.refused(550, "STOR new");
+    // MLSD says what holds there, and hides the same.
+    let facts = ftp.list("MLSD incoming");
+    let perm = |name: &str| {
+        let line = facts.iter().find(|line| line.ends_with(&format!(" {name}"))).unwrap_or_else(|| panic!("{facts:?}"));
+        line.split(';').find_map(|fact| fact.strip_prefix("perm=")).unwrap().to_owned()
+    };
+    assert_eq!((perm("b"), perm("..")), ("adfrw".to_owned(), "el".to_owned()));
+    assert!(!facts.iter().any(|line| line.ends_with("c.tmp")), "{facts:?}");
+    let entry = ftp.expect(250, "MLST incoming").middle().join("");
+    assert!(entry.contains("perm=cdeflmp;"), "{entry}");
+}
+
+/// A link gives nobody more than the place that it leads to, nor more than its own.
+#[test]
+fn rules_hold_where_links_lead() {
+    let server = server(&[("ann", r#"{ "/" = "read-only", "/open" = "read-write", "/closed" = "none" }"#)]);
+    for file in ["open/x", "closed/secret", "read/x"] {
+        server.write(file, "x");
+    }
+    for (target, link) in
+        [("../closed", "open/dir"), ("../closed/secret", "open/file"), ("../read", "open/read"), ("open", "way")]
+    {
+        symlink(target, server.path(link)).unwrap();
+    }
+    let mut ftp = login(&server, "ann");
+    assert_eq!(ftp.list("NLST open"), ["open/read", "open/x"], "what leads to a closed place is not shown");
+    ftp.refused(550, "RETR open/dir/secret");
+    ftp.refused(550, "RETR open/file");
+    ftp.refused(550, "LIST open/dir");
+    ftp.expect(550, "CWD open/dir");
+    ftp.expect(550, "MKD open/dir/new");
+    ftp.expect(550, "SIZE open/file");
+    ftp.refused(550, "STOR open/file");
+    ftp.refused(550, "STOR open/read/new");
+    ftp.expect(550, "DELE open/read/x");
+    assert_eq!(ftp.get("RETR open/read/x"), b"x");
+    ftp.refused(550, "STOR way/new");
+    ftp.put("STOR open/new", b"x");
+    // The link itself may go where links may be deleted.
+    ftp.expect(250, "DELE open/file");
+    assert!(server.has("closed/secret") && server.has("read/x"));
+}
+
+fn keeps_owners(directory: &Path) -> bool {
+    let kept = setxattr(directory, c"user.longshore.test", b"x", XattrFlags::empty()).is_ok();
+    if !kept {
+        left_out("the file system of temporary files has no extended attributes; who uploaded what was not tested");
+    }
+    kept
+}
+
+#[test]
+fn who_may_only_add_sees_their_own_uploads_also_after_a_restart() {
+    let mut server = server(&[("ann", r#""add-only""#), ("bob", r#""add-only""#), ("eve", r#""read-write""#)]);
+    server.write("theirs", "x");
+    server.write("dir/theirs", "x");
+    let kept = keeps_owners(&server.path(""));
+    login(&server, "ann").put("STOR anns", b"1");
+    login(&server, "ann").put("STOR dir/deep", b"1");
+    login(&server, "bob").put("STOR bobs", b"22");
+    login(&server, "eve").put("STOR eves", b"333");
+    server.kill_and_start_again();
+    if kept {
+        let mut ftp = login(&server, "ann");
+        assert_eq!(ftp.list("NLST"), ["anns"]);
+        assert_eq!(ftp.list("NLST *"), ["anns"]);
+        assert_eq!(ftp.list("NLST dir"), ["dir/deep"]);
+        assert_eq!(ftp.list("LIST").len(), 1);
+        assert!(ftp.expect(213, "SIZE anns").text().ends_with(" 1"));
+        for other in ["bobs", "eves", "theirs", "missing"] {
+            let told = ftp.expect(550, format!("SIZE {other}")).text();
+            assert_eq!(told, format!("550 There is no file or directory /{other}."), "{other}");
+        }
+        ftp.refused(550, "RETR anns");
+        assert_eq!(login(&server, "bob").list("NLST"), ["bobs"]);
+        // A file that somebody else has put in its place is theirs.
+        login(&server, "eve").put("STOR anns", b"4444");
+        assert!(ftp.list("NLST").is_empty());
+    }
+    assert_eq!(login(&server, "eve").list("NLST").len(), 5);
+}
+
+#[test]
+fn guests_who_may_only_add_see_nothing() {
+    let server = Server::builder().anonymous("add-only").transfer("sha256 = true").start();
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.put("STOR new", b"x");
+    // What the server puts on record is no business of the account's rights.
+    assert!(server.event("transfer")["sha256"].is_string());
+    assert!(ftp.list("NLST").is_empty());
+    ftp.refused(550, "STOR new");
+    ftp.refused(550, "RETR new");
+    assert_eq!(server.read("new"), b"x");
+}
+
+#[test]
+fn the_welcome_says_what_may_be_done() {
+    let server = server(&[("ann", r#""add-only""#), ("bob", r#"{ "/" = ["list"], "/in" = "add-only" }"#)]);
+    for (name, may) in [("ann", "upload new files."), ("bob", "list; some paths have rules of their own.")] {
+        let mut ftp = Ftp::connect(server.address());
+        ftp.expect(331, format!("USER {name}"));
+        assert_eq!(ftp.expect(230, "PASS x").text(), format!("230 Welcome, {name}. You may {may}"));
+    }
+}
+
+/// A file with one group and a user on each of its terms; `x` is everybody's password.
+fn server_with_terms() -> Server {
+    Server::builder()
+        .anonymous("off")
+        .account_with("off", "x", "enabled = false")
+        .account_with("old", "x", "expires = \"2001-02-03\"")
+        .account_with("far", "x", "allow_from = [\"192.0.2.0/24\", \"2001:db8::/32\"]")
+        .account_with("near", "x", "allow_from = [\"127.0.0.0/8\", \"::1\"]\nexpires = \"9999-12-31\"")
+        .start()
+}
+
+/// Clients are told one sentence, the log says which it was.
+#[test]
+fn terms_are_kept_and_only_the_log_tells_which() {
+    let server = server_with_terms();
+    let mut told = Vec::new();
+    for (user, password, outcome) in [
+        ("off", "x", "disabled"),
+        ("old", "x", "expired"),
+        ("far", "x", "not_from_here"),
+        ("far", "y", "wrong_password"),
+        ("nobody", "x", "unknown_user"),
+    ] {
+        let mut ftp = Ftp::connect(server.address());
+        ftp.expect(331, format!("USER {user}"));
+        told.push(ftp.expect(530, format!("PASS {password}")).text());
+        server.event_where("login", |event| event["outcome"] == outcome);
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+    login(&server, "near").lives();
+}
+
+#[test]
+fn groups_give_their_users_what_these_do_not_say() {
+    let server = Server::builder()
+        .anonymous("off")
+        .account_with("ann", "x", "group = \"class\"")
+        .account_with("bob", "x", "group = \"class\"\npermissions = \"read-write\"\nenabled = true")
+        .account_with("eve", "x", "group = \"class\"\nenabled = false")
+        .accounts_text("[[group]]\nname = \"class\"\npermissions = \"read-only\"\nhome = \"class\"\n")
+        .file("class/lesson", "x")
+        .start();
+    let mut ann = login(&server, "ann");
+    assert_eq!(ann.list("NLST"), ["lesson"]);
+    ann.refused(550, "STOR new");
+    login(&server, "bob").put("STOR new", b"x");
+    assert!(server.has("class/new"));
+    let mut eve = Ftp::connect(server.address());
+    eve.expect(331, "USER eve");
+    eve.expect(530, "PASS x");
+}
+
+#[test]
+fn a_missing_home_is_made_from_the_template_at_the_login() {
+    let builder = Server::builder().anonymous("off");
+    let template = builder.beside("template");
+    std::fs::create_dir_all(template.join("inbox")).unwrap();
+    std::fs::write(template.join("read.me"), "hello").unwrap();
+    symlink("/etc/passwd", template.join("link")).unwrap();
+    let server = builder
+        .accounts(&format!("template = {template:?}"))
+        .account_with("ann", "x", "home = \"class/ann\"\ncreate_home = true")
+        .account_with("bob", "x", "home = \"class/bob\"")
+        .start();
+    assert!(!server.has("class"));
+    let mut ann = login(&server, "ann");
+    assert_eq!(ann.list("NLST"), ["inbox", "read.me"]);
+    assert_eq!(ann.get("RETR read.me"), b"hello");
+    ann.expect(250, "DELE read.me");
+    assert_eq!(login(&server, "ann").list("NLST"), ["inbox"], "it is made once");
+    let mut bob = Ftp::connect(server.address());
+    bob.expect(331, "USER bob");
+    bob.expect(530, "PASS x");
+    assert_eq!(server.names("class"), ["ann"]);
+}
+
+/// Password checks take their turns on their own threads: nobody's time runs out, and transfers go on meanwhile.
+#[test]
+fn two_hundred_logins_at_once_are_let_in_and_stall_no_transfer() {
+    let server = Server::builder().account("ann", "x").file("file", "contents").start();
+    let mut other = Ftp::anonymous(&server);
+    let address = server.address();
+    let logins: Vec<_> = (0..200)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut ftp = Ftp::connect(address);
+                ftp.wait_for(Duration::from_secs(60));
+                ftp.login("ann", "x");
+            })
+        })
+        .collect();
+    let mut transfers = 0;
+    while transfers == 0 || logins.iter().any(|login| !login.is_finished()) {
+        assert_eq!(other.get("RETR file"), b"contents");
+        transfers += 1;
+        thread::sleep(Duration::from_millis(20));
+    }
+    logins.into_iter().for_each(|login| login.join().unwrap());
+    assert!(transfers > 1, "the logins were over before a transfer was");
+}
