@@ -205,7 +205,8 @@ fn with_a_full_pipe(test: impl FnOnce(&mut Process, Ftp)) {
             ftp.read(200);
         }
     }
-    let full = poll(|| (rustix::io::ioctl_fionread(lines.get_ref()).unwrap() > 50_000).then_some(()));
+    // How many bytes fill it depends on how they were written, page by page; three times as many are on their way.
+    let full = poll(|| (rustix::io::ioctl_fionread(lines.get_ref()).unwrap() > 30_000).then_some(()));
     assert!(full.is_some(), "the pipe is not full: {:?}", rustix::io::ioctl_fionread(lines.get_ref()));
     test(&mut process, ftp);
 }
