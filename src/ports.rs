@@ -5,14 +5,14 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 /// IANA's three port ranges (RFC 6335, section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PortClass {
     /// 0-1023, the well known ports.
@@ -87,6 +87,7 @@ impl PassivePorts {
                 address.set_port(port);
                 match listen(address) {
                     Ok(listener) => {
+                        let address = Arc::new(address);
                         return Ok(PassiveListener { listener, address, early: None, _reservation: reservation });
                     }
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
@@ -107,7 +108,7 @@ impl PassivePorts {
 #[derive(Debug)]
 pub struct PassiveListener {
     listener: TcpListener,
-    address: SocketAddr,
+    address: Arc<SocketAddr>,
     /// The client's own connection, when it came before it was asked for.
     early: Option<(TcpStream, SocketAddr)>,
     _reservation: Reservation,
@@ -116,7 +117,12 @@ pub struct PassiveListener {
 impl PassiveListener {
     /// The address that it listens on, with the offered port.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        *self.address
+    }
+
+    /// The same, for somebody who wants to know whether it still listens: it is there for as long as that.
+    pub fn watch(&self) -> Weak<SocketAddr> {
+        Arc::downgrade(&self.address)
     }
 
     /// The next connection to the port and where it comes from.

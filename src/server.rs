@@ -19,7 +19,7 @@ use crate::control::{Shared, serve};
 use crate::engine::Homes;
 use crate::limits::{Limits, RememberedFailures, files};
 use crate::ports::PassivePorts;
-use crate::sessions::{Ends, Events, RefusedBecause};
+use crate::sessions::{Connection, ConnectionKind, Ends, Events, RefusedBecause, Whose};
 use crate::settings::{Faults, ServerSettings, Settings};
 use crate::tls::Tls;
 
@@ -134,6 +134,22 @@ impl Server {
         if let Some(tls) = &self.shared.tls {
             tls.follow();
         }
+    }
+
+    /// Its sockets: the listeners, and of each session the control connection, the passive port on offer and the data
+    /// connection.
+    pub fn connections(&self) -> Vec<Connection> {
+        let implicit = self.addresses.len() - self.shared.settings.tls.implicit.len();
+        let listeners = self.addresses.iter().enumerate().map(|(index, &address)| Connection {
+            tls: index >= implicit,
+            ..Connection::listening(ConnectionKind::Listener, address)
+        });
+        listeners.chain(self.shared.events.live().connections()).collect()
+    }
+
+    /// Ends sessions with a 421, their transfers too, and says which: these are their control connections.
+    pub fn kick(&self, whose: &Whose) -> Vec<Connection> {
+        self.shared.events.live().kick(whose)
     }
 
     /// The failed logins that slow the next ones down, from the oldest on.

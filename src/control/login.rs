@@ -137,6 +137,7 @@ impl Session {
 
     fn welcome(&mut self, account: Arc<Account>, storage: Storage, place: Option<UserPermit>) -> Reply {
         let text = format!("Welcome, {}. You may {}.", account.name, account.rights.sentence());
+        self.recorder.now().user = Some(account.name.clone());
         self.login = Some(Login { account, storage, _place: place });
         self.permit.set_authenticated(true);
         Reply::new(230, text)
@@ -156,6 +157,7 @@ impl Session {
         }
         self.engine.log_out();
         self.login = None;
+        self.recorder.now().user = None;
         self.permit.set_authenticated(false);
         self.user = None;
         self.directory = VirtualPath::root();

@@ -126,6 +126,9 @@ impl Session {
     }
 
     fn offer(&mut self, offer: Offer) {
+        if let Offer::Passive(listener) = &offer {
+            self.recorder.now().offered = listener.watch();
+        }
         self.offer = Some(offer);
         self.offered_at = Instant::now();
         self.offer_expired = false;

@@ -109,7 +109,11 @@ impl Session {
         let Some(tls) = &shared.tls else { return Err(CloseReason::TlsFailed) };
         self.waiting.clear();
         let handshake = tls.accept_control(self.wire.stream(), self.recorder.session());
-        match shared.drain.run_until_cancelled(handshake).await {
+        let handshake = shared.drain.run_until_cancelled(handshake);
+        let Some(ended) = self.recorder.kicked().run_until_cancelled(handshake).await else {
+            return Err(CloseReason::Kicked);
+        };
+        match ended {
             Some(Ok(channel)) => {
                 let resumed = channel.resumed().is_some();
                 self.recorder.record(What::TlsOpened { version: channel.version(), cipher: channel.cipher(), resumed });

@@ -18,7 +18,6 @@ use super::offers::next_stranger;
 use super::parameters::Parameters;
 use super::protection::Protection;
 use super::reply::Reply;
-use super::status::Running;
 use super::wire::{Incoming, LINE_LIMIT, Wire};
 use crate::data::{Offer, turned_away};
 use crate::engine::Engine;
@@ -69,8 +68,6 @@ pub(super) struct Session {
     pub(super) permit: SessionPermit,
     /// What RNFR said, until RNTO.
     pub(super) rename_from: Option<VirtualPath>,
-    /// The transfer that is under way.
-    pub(super) running: Option<Running>,
     interrupted: Option<Interruption>,
 }
 
@@ -85,6 +82,8 @@ pub(super) enum Interruption {
     LineTooLong,
     /// The server was told to stop, and the grace period is over.
     Shutdown,
+    /// An administrator ended the session.
+    Kicked,
 }
 
 /// What the end of the client's side means for what runs beside it.
@@ -150,11 +149,14 @@ pub(crate) async fn serve(
         offer_expired: false,
         permit,
         rename_from: None,
-        running: None,
         interrupted: None,
         shared,
     };
-    let reason = session.run().await.unwrap_or(CloseReason::ClientLeft);
+    let reason = match session.run().await {
+        // Who does not listen has been kicked all the same.
+        Err(_) | Ok(CloseReason::ClientLeft) if session.recorder.kicked().is_cancelled() => CloseReason::Kicked,
+        ended => ended.unwrap_or(CloseReason::ClientLeft),
+    };
     let Session { wire, recorder, totals, engine, offer, login, permit, .. } = session;
     // The engine, the offered port and the user's place go before the client gets its last moment.
     drop((engine, offer, login));
@@ -190,6 +192,10 @@ impl Session {
     /// The next command line, or why there is none.
     async fn next_line(&mut self) -> io::Result<Result<Vec<u8>, CloseReason>> {
         let shared = Arc::clone(&self.shared);
+        let kicked = self.recorder.kicked().clone();
+        if kicked.is_cancelled() {
+            return Ok(Err(CloseReason::Kicked));
+        }
         if shared.drain.is_cancelled() {
             return Ok(Err(CloseReason::Shutdown));
         }
@@ -209,6 +215,7 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
+                () = kicked.cancelled() => return Ok(Err(CloseReason::Kicked)),
                 () = shared.drain.cancelled() => return Ok(Err(CloseReason::Shutdown)),
                 // Before the wire: a stream of commands does not put the end of the login time off.
                 () = sleep_until(deadline.into()) => return Ok(Err(reason)),
@@ -229,6 +236,7 @@ impl Session {
         let server = &self.shared.settings.server;
         let (code, text) = match reason {
             CloseReason::Shutdown => (421, "The server is shutting down. Come back later.".to_owned()),
+            CloseReason::Kicked => (421, "An administrator has ended this session. Goodbye.".to_owned()),
             CloseReason::IdleTimeout => {
                 (421, format!("Nothing came for {} s. Goodbye.", server.idle_timeout.as_secs()))
             }
@@ -269,6 +277,7 @@ impl Session {
             Some(Interruption::Left) => return Ok(Some(CloseReason::ClientLeft)),
             Some(Interruption::LineTooLong) => Some(CloseReason::LineTooLong),
             Some(Interruption::Shutdown) => Some(CloseReason::Shutdown),
+            Some(Interruption::Kicked) => Some(CloseReason::Kicked),
         };
         match ended {
             Some(reason) => self.farewell(reason).await?,
@@ -357,13 +366,20 @@ impl Session {
         self.flush().await
     }
 
-    /// Sends what is queued. A server that is cut off does not wait for a client that reads nothing.
+    /// Sends what is queued. A session that is cut off does not wait for a client that reads nothing.
     async fn flush(&mut self) -> io::Result<()> {
-        let cut = self.shared.cut.clone();
+        let (cut, kicked) = (self.shared.cut.clone(), self.recorder.kicked().clone());
+        let given_up = async {
+            tokio::select! {
+                () = cut.cancelled() => {}
+                () = kicked.cancelled() => {}
+            }
+            sleep(LAST_WORDS).await;
+        };
         tokio::select! {
             biased;
             sent = self.wire.flush() => sent,
-            () = async { cut.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
+            () = given_up => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
@@ -378,7 +394,7 @@ impl Session {
         at_end: AtEnd,
         work: impl Future<Output = T>,
     ) -> T {
-        let shared = Arc::clone(&self.shared);
+        let (shared, kicked) = (Arc::clone(&self.shared), self.recorder.kicked().clone());
         let mut work = pin!(work);
         let mut listening = true;
         loop {
@@ -388,6 +404,7 @@ impl Session {
                 () = shared.cut.cancelled(), if !stop.is_cancelled() => {
                     self.interrupted = Some(Interruption::Shutdown);
                 }
+                () = kicked.cancelled(), if !stop.is_cancelled() => self.interrupted = Some(Interruption::Kicked),
                 done = &mut work => return done,
                 incoming = self.wire.line(), if listening => match incoming {
                     Ok(Incoming::Line(line)) => self.line_beside(line),

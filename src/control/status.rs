@@ -1,29 +1,16 @@
 //! STAT: the session as the server sees it, ports and all; with a path, a listing over the control connection.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::task::block_in_place;
 
 use super::reply::Reply;
 use super::session::Session;
 use crate::data::Offer;
-use crate::sessions::Ends;
-use crate::storage::{ListRequest, Style, VirtualPath};
+use crate::storage::{ListRequest, Style};
 
 /// Bytes of listing in a STAT reply; LIST has no such limit.
 const LISTING_LIMIT: usize = 1 << 20;
-
-/// The transfer that is under way.
-#[derive(Debug)]
-pub(super) struct Running {
-    pub verb: &'static str,
-    pub path: VirtualPath,
-    /// Bytes so far.
-    pub moved: Arc<AtomicU64>,
-    /// The data connection, once it is open.
-    pub ends: Option<Ends>,
-}
 
 impl Session {
     pub(super) fn status(&self, argument: &[u8]) -> Reply {
@@ -49,10 +36,11 @@ impl Session {
             Some(Offer::Active(client)) => lines.push(format!(" Next data connection: to {client}")),
             None => {}
         }
-        if let Some(Running { verb, path, moved, ends }) = &self.running {
-            lines.push(format!(" {verb} {path}: {} bytes so far", moved.load(Ordering::Relaxed)));
-            if let Some(ends) = ends {
-                lines.push(format!(" Data connection: {ends}"));
+        if let Some(running) = &self.recorder.now().running {
+            let bytes = running.moved.load(Ordering::Relaxed);
+            lines.push(format!(" {} {}: {bytes} bytes so far", running.verb, running.path));
+            if let Some(data) = &running.data {
+                lines.push(format!(" Data connection: {}", data.ends));
             }
         }
         let (count, sent, received) = (self.totals.transfers, self.totals.bytes_sent, self.totals.bytes_received);

@@ -11,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::command::{Syntax, Verb};
 use super::reply::Reply;
 use super::session::{AtEnd, Interruption, Session};
-use super::status::Running;
 use crate::data::{Broken, DataConnection, NotOpened, Terms};
-use crate::sessions::{Side, TransferOutcome, What};
+use crate::sessions::{Running, Side, TransferOutcome, What};
 use crate::storage::{
     Algorithm, Download, Fault, FaultKind, Hasher, ListRequest, Start, Storage, Style, Upload, VirtualPath,
 };
@@ -175,13 +174,14 @@ impl Session {
             stop: stop.clone(),
             moved: Arc::clone(&moved),
         };
-        self.running = Some(Running { verb: plan.verb, path: plan.path.clone(), moved, ends: None });
+        let path = plan.path.to_string();
+        self.recorder.now().running = Some(Running { verb: plan.verb, path, moved, data: None });
         let reply = match self.beside(&stop, AtEnd::GoOn, offer.open(terms)).await {
             Ok(connection) => self.carried(plan, connection, &stop, carry).await,
             Err(NotOpened::Failed(reason)) => Reply::new(425, reason),
             Err(NotOpened::Stopped) => Reply::new(426, self.why_stopped()),
         };
-        self.running = None;
+        self.recorder.now().running = None;
         reply
     }
 
@@ -194,9 +194,6 @@ impl Session {
         carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>,
     ) -> Reply {
         let (begun, ends) = (Instant::now(), connection.ends);
-        if let Some(running) = &mut self.running {
-            running.ends = Some(ends);
-        }
         let result = match self.say(&Reply::new(150, plan.opening)).await {
             Ok(()) => {
                 let (shared, private) = (Arc::clone(&self.shared), self.protection.private);
@@ -223,6 +220,9 @@ impl Session {
             // ABOR: the client knows that the rest is missing, and reads to the end of what is there.
             (TransferOutcome::Aborted, Direction::ToClient) | (TransferOutcome::Complete, _) => connection.close(),
             _ => drop(connection),
+        }
+        if let Some(running) = &mut self.recorder.now().running {
+            running.data = None;
         }
         let closed_first = match (outcome, plan.direction) {
             (TransferOutcome::ConnectionLost, _) | (TransferOutcome::Complete, Direction::FromClient) => Side::Client,
@@ -251,6 +251,7 @@ impl Session {
             Ok(()) => TransferOutcome::Complete,
             Err(Broken::Stopped) => match self.interruption() {
                 Some(Interruption::Shutdown) => TransferOutcome::Shutdown,
+                Some(Interruption::Kicked) => TransferOutcome::Kicked,
                 Some(Interruption::Left | Interruption::LineTooLong) => TransferOutcome::ControlLost,
                 Some(Interruption::Abort(_)) | None => TransferOutcome::Aborted,
             },
@@ -296,6 +297,7 @@ impl Session {
     fn why_stopped(&self) -> &'static str {
         match self.interruption() {
             Some(Interruption::Shutdown) => "The server is shutting down; the transfer was stopped.",
+            Some(Interruption::Kicked) => "An administrator has ended this session; the transfer was stopped.",
             _ => "The transfer was stopped.",
         }
     }

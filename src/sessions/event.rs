@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ports::PortClass;
 
@@ -230,7 +230,7 @@ pub enum Mode {
 }
 
 /// One side of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The client.
@@ -257,6 +257,8 @@ pub enum TransferOutcome {
     StorageFailed,
     /// The server was stopped.
     Shutdown,
+    /// An administrator ended the session.
+    Kicked,
 }
 
 /// Why a session ended.
@@ -281,6 +283,8 @@ pub enum CloseReason {
     TlsFailed,
     /// The server was stopped.
     Shutdown,
+    /// An administrator ended it.
+    Kicked,
 }
 
 impl Ends {
