@@ -345,9 +345,8 @@ mod tests {
             open("192.0.2.8:1111", Some("ann")),
             open("192.0.2.9:1111", None),
         ];
-        let kicked = |whose: Whose| -> Vec<u64> {
-            events.live().kick(&whose).iter().map(|row| row.session.unwrap()).collect()
-        };
+        let kicked =
+            |whose: Whose| -> Vec<u64> { events.live().kick(&whose).iter().map(|row| row.session.unwrap()).collect() };
         assert_eq!(kicked(Whose::Session(4)), [4]);
         assert_eq!(kicked(Whose::User("ann".to_owned())), [1, 3]);
         assert_eq!(kicked(Whose::User("an".to_owned())), [0; 0]);
