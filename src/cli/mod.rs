@@ -15,10 +15,13 @@ use crate::settings::{Faults, Flags, Loaded, load_usable};
 use crate::tls::Tls;
 
 mod certificate;
+mod group;
 mod serve;
+mod terms;
 mod user;
 
 pub use certificate::{TlsArgs, tls};
+pub use group::{GroupArgs, group};
 pub use serve::serve;
 pub use user::{UserArgs, user};
 
@@ -48,6 +51,8 @@ pub enum Cli {
     Check(ServeArgs),
     /// Edit the accounts file.
     User(UserArgs),
+    /// Edit the groups in the accounts file.
+    Group(GroupArgs),
     /// Make a certificate.
     Tls(TlsArgs),
 }
@@ -75,6 +80,8 @@ enum Command {
     ///
     /// A server that runs takes note of each change at the next login.
     User(UserArgs),
+    /// Add, change, remove and list the groups in the accounts file
+    Group(GroupArgs),
     /// Make a certificate for FTPS
     Tls(TlsArgs),
 }
@@ -114,6 +121,7 @@ impl From<Line> for Cli {
             Some(Command::Serve(args)) => Self::Serve(args),
             Some(Command::Check(args)) => Self::Check(args),
             Some(Command::User(args)) => Self::User(args),
+            Some(Command::Group(args)) => Self::Group(args),
             Some(Command::Tls(args)) => Self::Tls(args),
         }
     }
