@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -397,6 +397,21 @@ impl Server {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|err| panic!("not JSON ({err}): {line}")))
             .collect()
+    }
+
+    /// Every event of the sessions so far, once all of them have ended. The log is written a little behind the replies, and
+    /// a client ends before its session does: a connection made here shows how far the log has come.
+    pub fn events_of_ended(&self) -> Vec<Value> {
+        let own = TcpStream::connect(self.address()).unwrap();
+        let port = own.local_addr().unwrap().port();
+        let session = self.event_where("session_opened", |event| event["client_port"] == port)["session"].clone();
+        let of_others = || self.events().into_iter().filter(|event| event["session"] != session).collect::<Vec<_>>();
+        let ended = poll(|| {
+            let events = of_others();
+            let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+            (count("session_opened") == count("session_closed")).then_some(events)
+        });
+        ended.expect("all sessions end")
     }
 
     /// Waits for the first event of this kind for which `wanted` holds.
