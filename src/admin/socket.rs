@@ -25,7 +25,7 @@ const CONNECTIONS: usize = 8;
 /// The pause behind a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The socket of a running server. Its file goes when this is dropped.
+/// The socket of a running server.
 #[derive(Debug)]
 pub struct Admin {
     file: SocketFile,
@@ -48,7 +48,7 @@ impl Admin {
         &self.file.path
     }
 
-    /// Ends it. From then on it holds nothing of the server.
+    /// Ends it, and takes its file away. From then on it holds nothing of the server.
     pub async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
@@ -56,7 +56,7 @@ impl Admin {
     }
 }
 
-/// A socket's file that goes with its server, unless another one has put its own there.
+/// A socket's file that goes with its server, unless somebody answers there: another one has put its own there.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
@@ -196,10 +196,10 @@ mod tests {
         assert_eq!(bind(path.clone()).unwrap_err().kind(), ErrorKind::AddrInUse);
         // A server that stops accepts nobody any more while its last sessions go on.
         drop(listener);
-        let (_listener, next) = bind(path.clone()).unwrap();
+        let (listener, next) = bind(path.clone()).unwrap();
         drop(file);
         assert!(path.exists());
-        drop(next);
+        drop((listener, next));
         assert!(!path.exists());
     }
 }
