@@ -1,4 +1,4 @@
-//! The `longshore` program: what was typed becomes one of four commands, and its result an exit code.
+//! The `longshore` program: what was typed becomes a command, and its result an exit code.
 
 use std::process::ExitCode;
 
@@ -11,5 +11,6 @@ fn main() -> ExitCode {
         Cli::User(args) => cli::user(&args),
         Cli::Group(args) => cli::group(&args),
         Cli::Tls(args) => cli::tls(&args),
+        Cli::Operate(command) => cli::operate(&command),
     }
 }

@@ -16,12 +16,15 @@ use crate::tls::Tls;
 
 mod certificate;
 mod group;
+mod health;
+mod operate;
 mod serve;
 mod terms;
 mod user;
 
 pub use certificate::{TlsArgs, tls};
 pub use group::{GroupArgs, group};
+pub use operate::{OperateCommand, operate};
 pub use serve::serve;
 pub use user::{UserArgs, user};
 
@@ -35,6 +38,7 @@ Examples:
   longshore check --config /etc/longshore.toml  show what would be in force, and from where
   longshore user add ann --config /etc/longshore.toml --home ann
   longshore tls self-signed --name ftp.example.org --certificate cert.pem --key key.pem
+  longshore sessions --watch                    show the running server's connections and their ports
 
 Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
 Without --config no file is read.
@@ -55,6 +59,8 @@ pub enum Cli {
     Group(GroupArgs),
     /// Make a certificate.
     Tls(TlsArgs),
+    /// Ask the running server.
+    Operate(OperateCommand),
 }
 
 /// An FTP server that shows its ports.
@@ -84,6 +90,8 @@ enum Command {
     Group(GroupArgs),
     /// Make a certificate for FTPS
     Tls(TlsArgs),
+    #[command(flatten)]
+    Operate(OperateCommand),
 }
 
 /// The flags of `serve` and `check`.
@@ -123,6 +131,7 @@ impl From<Line> for Cli {
             Some(Command::User(args)) => Self::User(args),
             Some(Command::Group(args)) => Self::Group(args),
             Some(Command::Tls(args)) => Self::Tls(args),
+            Some(Command::Operate(command)) => Self::Operate(command),
         }
     }
 }
@@ -131,7 +140,15 @@ impl From<Line> for Cli {
 /// accounts.
 pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
     let (loaded, mut faults) = load_usable(args.config.as_deref(), env::vars_os(), &args.flags());
-    let places = ["storage.root", "accounts.file", "accounts.template", "log.sessions", "tls.certificate", "tls.key"];
+    let places = [
+        "server.admin_socket",
+        "storage.root",
+        "accounts.file",
+        "accounts.template",
+        "log.sessions",
+        "tls.certificate",
+        "tls.key",
+    ];
     if faults.leave_usable(&places) {
         faults.extend(loaded.check_places());
         faults.extend(Tls::check(&loaded));

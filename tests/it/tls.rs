@@ -261,6 +261,7 @@ fn required_on_control_means_that_not_even_a_name_goes_in_clear() {
     }
     clear.expect(234, "AUTH TLS-C");
     Secure::over(clear.stream(), &trusting(&server)).login().expect(257, "PWD");
+    server.event_where("command", |event| event["verb"] == "PWD" && event["code"] == 257);
     assert!(!server.log_text().contains("anonymous\",\"outcome\":\"ok\",\"attempts\":2"));
 }
 

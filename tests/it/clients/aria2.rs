@@ -71,6 +71,7 @@ fn aria2_fetches_in_parts() {
         "",
     );
     assert!(client.read("huge.bin") == huge);
-    let parts = server.events().iter().filter(|event| event["event"] == "transfer" && event["verb"] == "RETR").count();
+    let events = server.events_of_ended();
+    let parts = events.iter().filter(|event| event["event"] == "transfer" && event["verb"] == "RETR").count();
     assert!(parts > 1, "one connection fetched everything");
 }

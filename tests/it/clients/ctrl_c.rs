@@ -50,7 +50,7 @@ fn ctrl_c(name: &str, mode: &str) {
     drop(keys);
     child.wait().unwrap();
     assert_eq!(said().matches("Connected to").count(), 1, "{}", said());
-    let sessions = server.events().iter().filter(|event| event["event"] == "session_opened").count();
+    let sessions = server.events_of_ended().iter().filter(|event| event["event"] == "session_opened").count();
     assert_eq!(sessions, 1, "it had to connect again:\n{}", said());
 }
 

@@ -18,7 +18,7 @@ fn certificate(server: &Server) -> PathBuf {
 }
 
 fn resumed(server: &Server) -> usize {
-    server.events().iter().filter(|event| event["event"] == "tls_opened" && event["resumed"] == true).count()
+    server.events_of_ended().iter().filter(|event| event["event"] == "tls_opened" && event["resumed"] == true).count()
 }
 
 /// Downloads, a listing, and this many uploads in one session.

@@ -153,6 +153,6 @@ fn lftp_mirrors_a_tree_up_with_times_and_permissions() {
     assert_eq!(mode & 0o777, 0o640);
     // Nothing has changed, so nothing is sent again.
     run(&client, server.address(), "passive", "mirror -R tree copy");
-    let stored = server.events().iter().filter(|e| e["event"] == "transfer" && e["verb"] == "STOR").count();
+    let stored = server.events_of_ended().iter().filter(|e| e["event"] == "transfer" && e["verb"] == "STOR").count();
     assert_eq!(stored, 2);
 }

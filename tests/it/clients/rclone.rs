@@ -100,7 +100,7 @@ fn rclone_syncs_up_with_times() {
     // Nothing has changed, so nothing is sent again; a changed file is.
     sync();
     let stored = || {
-        let events = server.events();
+        let events = server.events_of_ended();
         events.iter().filter(|event| event["event"] == "transfer" && event["verb"] == "STOR").count()
     };
     assert_eq!(stored(), 2);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{Client, age, client, data_mode_was, server, url};
-use crate::fixture::{no_ipv6, noise, poll};
+use crate::fixture::{no_ipv6, noise};
 
 fn wget(client: &Client, mode: &str) -> Command {
     let mut command = client.command();
@@ -82,10 +82,8 @@ fn wget_mirrors_a_tree_with_times() {
     assert_eq!(client.read("tree/a b.txt"), b"x");
     // wget reads the time from LIST, which gives an old file's day but not its hour.
     mirror();
-    let of_kind = |kind: &str| server.events().into_iter().filter(|event| event["event"] == kind).collect::<Vec<_>>();
-    let both_closed = poll(|| (of_kind("session_closed").len() >= 2).then_some(()));
-    assert!(both_closed.is_some(), "two runs are two sessions");
-    let got = of_kind("transfer").iter().filter(|event| event["verb"] == "RETR").count();
+    let events = server.events_of_ended();
+    let got = events.iter().filter(|event| event["event"] == "transfer" && event["verb"] == "RETR").count();
     assert_eq!(got, 2, "the second run fetched files that had not changed");
     is_aged_to_the_day(&client);
 }
