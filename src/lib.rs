@@ -11,6 +11,7 @@
 //! - `tls` is the certificate and encrypted connections, for control and data alike.
 //! - [`ports`] knows IANA's ranges and hands out passive ports.
 //! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
+//! - [`admin`] answers what an operator asks of the running server.
 //! - [`settings`] and [`cli`] are how it is told what to do.
 //!
 //! ```no_run
@@ -27,6 +28,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics says where"))]
 
 pub mod accounts;
+pub mod admin;
 pub mod cli;
 mod control;
 mod data;

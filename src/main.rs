@@ -1,4 +1,4 @@
-//! The `longshore` program: what was typed becomes one of four commands, and its result an exit code.
+//! The `longshore` program: what was typed becomes a command, and its result an exit code.
 
 use std::process::ExitCode;
 
@@ -10,5 +10,6 @@ fn main() -> ExitCode {
         Cli::Check(args) => cli::check(&args),
         Cli::User(args) => cli::user(&args),
         Cli::Tls(args) => cli::tls(&args),
+        Cli::Operate(command) => cli::operate(&command),
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::Accounts;
-use crate::control::{Shared, serve};
+use crate::control::{Announced, Shared, serve, serve_probe};
 use crate::engine::Homes;
 use crate::limits::{Limits, RememberedFailures, files};
 use crate::ports::PassivePorts;
@@ -41,8 +41,8 @@ const WELCOME: (&str, &str) = (
      and the server's log shows the same numbers.\n",
 );
 
-/// A running server. Dropping it stops nothing; [`Server::shut_down`] does.
-#[derive(Debug)]
+/// A running server. Dropping it stops nothing; [`Server::shut_down`] does. A clone is the same server.
+#[derive(Debug, Clone)]
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
@@ -97,6 +97,7 @@ impl Server {
             passive: Arc::new(PassivePorts::new(settings.server.passive_ports.clone())),
             tls,
             events: Events::new(),
+            probes: Arc::default(),
             hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -139,12 +140,24 @@ impl Server {
     /// Its sockets: the listeners, and of each session the control connection, the passive port on offer and the data
     /// connection.
     pub fn connections(&self) -> Vec<Connection> {
+        let mut connections = self.listeners();
+        connections.extend(self.shared.events.live().connections());
+        connections
+    }
+
+    /// The listeners among them.
+    pub fn listeners(&self) -> Vec<Connection> {
         let implicit = self.addresses.len() - self.shared.settings.tls.implicit.len();
-        let listeners = self.addresses.iter().enumerate().map(|(index, &address)| Connection {
+        let row = |(index, &address)| Connection {
             tls: index >= implicit,
             ..Connection::listening(ConnectionKind::Listener, address)
-        });
-        listeners.chain(self.shared.events.live().connections()).collect()
+        };
+        self.addresses.iter().enumerate().map(row).collect()
+    }
+
+    /// Expects a health check from this address, until what is returned is dropped.
+    pub(crate) fn announce_health_check(&self, from: SocketAddr) -> Announced {
+        self.shared.probes.announce(from)
     }
 
     /// Ends sessions with a 421, their transfers too, and says which: these are their control connections.
@@ -197,6 +210,10 @@ async fn accept(
         match accepted {
             Ok((stream, ends)) => {
                 failing = false;
+                if shared.probes.expect(ends.client) {
+                    sessions.spawn(serve_probe(Arc::clone(&shared), stream, implicit));
+                    continue;
+                }
                 match shared.limits.admit(ends.client.ip(), Instant::now()) {
                     Ok(permit) => {
                         drop(sessions.spawn(serve(Arc::clone(&shared), stream, address, ends, implicit, permit)))

@@ -15,10 +15,13 @@ use crate::settings::{Faults, Flags, Loaded, load_usable};
 use crate::tls::Tls;
 
 mod certificate;
+mod health;
+mod operate;
 mod serve;
 mod user;
 
 pub use certificate::{TlsArgs, tls};
+pub use operate::{OperateCommand, operate};
 pub use serve::serve;
 pub use user::{UserArgs, user};
 
@@ -32,6 +35,7 @@ Examples:
   longshore check --config /etc/longshore.toml  show what would be in force, and from where
   longshore user add ann --config /etc/longshore.toml --home ann
   longshore tls self-signed --name ftp.example.org --certificate cert.pem --key key.pem
+  longshore sessions --watch                    show the running server's connections and their ports
 
 Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
 Without --config no file is read.
@@ -50,6 +54,8 @@ pub enum Cli {
     User(UserArgs),
     /// Make a certificate.
     Tls(TlsArgs),
+    /// Ask the running server.
+    Operate(OperateCommand),
 }
 
 /// An FTP server that shows its ports.
@@ -77,6 +83,8 @@ enum Command {
     User(UserArgs),
     /// Make a certificate for FTPS
     Tls(TlsArgs),
+    #[command(flatten)]
+    Operate(OperateCommand),
 }
 
 /// The flags of `serve` and `check`.
@@ -115,6 +123,7 @@ impl From<Line> for Cli {
             Some(Command::Check(args)) => Self::Check(args),
             Some(Command::User(args)) => Self::User(args),
             Some(Command::Tls(args)) => Self::Tls(args),
+            Some(Command::Operate(command)) => Self::Operate(command),
         }
     }
 }
@@ -123,7 +132,15 @@ impl From<Line> for Cli {
 /// accounts.
 pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
     let (loaded, mut faults) = load_usable(args.config.as_deref(), env::vars_os(), &args.flags());
-    let places = ["storage.root", "accounts.file", "accounts.template", "log.sessions", "tls.certificate", "tls.key"];
+    let places = [
+        "server.admin_socket",
+        "storage.root",
+        "accounts.file",
+        "accounts.template",
+        "log.sessions",
+        "tls.certificate",
+        "tls.key",
+    ];
     if faults.leave_usable(&places) {
         faults.extend(loaded.check_places());
         faults.extend(Tls::check(&loaded));

@@ -10,10 +10,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ServeArgs, failure, print, serve_settings};
 use crate::accounts::privacy;
+use crate::admin::{Admin, place};
 use crate::ports::PortClass;
 use crate::server::{Server, StartError};
 use crate::sessions::log;
-use crate::settings::{Anonymous, LogFormat, LogSettings, Settings};
+use crate::settings::{AdminSocket, Anonymous, LogFormat, LogSettings, Settings};
 
 /// The exit code when a control port cannot be bound: EX_UNAVAILABLE of sysexits.h.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -49,6 +50,7 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let mut hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
         let server = Server::start(settings).await?;
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
+        let admin = open_admin_socket(&server)?;
         announce(server.settings(), server.addresses());
         let name = loop {
             tokio::select! {
@@ -59,6 +61,9 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         tracing::info!("{name}: stopping; running transfers may finish");
         let stop = async {
             server.shut_down().await;
+            if let Some(admin) = admin {
+                admin.stop().await;
+            }
             // The server is gone, so the log ends behind its last event.
             following.finish().await;
         };
@@ -73,6 +78,22 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     // A thread that hangs in the file system does not keep the program.
     runtime.shutdown_background();
     code
+}
+
+/// Opens the socket for `longshore sessions` and the like. Where nobody asked for one, the server does without it.
+fn open_admin_socket(server: &Server) -> anyhow::Result<Option<Admin>> {
+    let setting = &server.settings().server.admin_socket;
+    let port = server.addresses().first().map_or(0, SocketAddr::port);
+    let Some(path) = place::of_server(setting, port) else { return Ok(None) };
+    let shown = path.display().to_string();
+    match Admin::start(server.clone(), path) {
+        Ok(admin) => Ok(Some(admin)),
+        Err(error) if *setting == AdminSocket::Auto => {
+            tracing::warn!(%error, path = shown, "no admin socket; set server.admin_socket to a path for one, or to \"\"");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("opening the admin socket {shown}")),
+    }
 }
 
 /// A session costs up to three descriptors and a transfer two more; the usual soft limit of 1024 is for programs that

@@ -10,6 +10,7 @@ mod login;
 mod namespace;
 mod offers;
 mod parameters;
+mod probe;
 mod protection;
 mod reply;
 mod session;
@@ -30,6 +31,7 @@ use crate::sessions::Events;
 use crate::settings::Settings;
 use crate::tls::Tls;
 
+pub(crate) use probe::{Announced, Probes, serve_probe};
 pub(crate) use session::serve;
 
 /// What all sessions of a server share.
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     /// The certificate; none means that nothing is encrypted.
     pub tls: Option<Tls>,
     pub events: Arc<Events>,
+    /// Health checks that are expected.
+    pub probes: Arc<Probes>,
     /// Who may compute a step of a digest now.
     pub hashing: Arc<Semaphore>,
     /// Sessions finish what they are doing and leave.

@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::REMEMBERED;
 use super::addresses::Origin;
 use super::remembered::Remembered;
@@ -19,7 +21,7 @@ pub(crate) struct Wait {
 }
 
 /// Failed logins that are remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RememberedFailures {
     /// The user; `(unknown)` when there is no such account, because people type passwords at that prompt. `None` when
     /// users are not told apart.
@@ -28,8 +30,23 @@ pub struct RememberedFailures {
     pub address: Option<IpAddr>,
     /// How many.
     pub failures: u32,
-    /// How long the next login waits.
+    /// How long the next login waits, in seconds where it is written.
+    #[serde(rename = "wait_seconds", with = "seconds")]
     pub wait: Duration,
+}
+
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(duration.as_secs())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_secs)
+    }
 }
 
 /// Whose failures are counted together. A name is kept as its hash: names are as long as clients like.

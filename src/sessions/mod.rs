@@ -3,7 +3,7 @@
 //! There is one broadcast, and its readers know it; it knows none of them. It holds the newest [`HELD`] events: a
 //! reader that falls further behind is told how many it has missed, and no reader can hold a session up.
 //!
-//! What each session is doing now stands in a table beside it, [`live`].
+//! What each session is doing now stands in a table beside it, as [`Connection`]s.
 
 mod event;
 mod live;

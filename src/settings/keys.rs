@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use super::address;
 use super::value::{self, Bad, Choices, Parsed, choice_name, quoted};
 use super::{
-    Advertised, Anonymous, Ascii, Encryption, Epsv, LogFormat, LogLevel, LoginFailures, PassiveAddress, PassivePeer,
-    Settings, TlsVersion,
+    AdminSocket, Advertised, Anonymous, Ascii, Encryption, Epsv, LogFormat, LogLevel, LoginFailures, PassiveAddress,
+    PassivePeer, Settings, TlsVersion,
 };
 
 /// A setting.
@@ -127,6 +127,16 @@ pub static KEYS: &[Key] = &[
         allowed: "whole seconds, from 0 to 3600",
         set: |settings, value| value::seconds(value, 0..=3_600).map(|it| settings.server.shutdown_grace = it),
         show: |settings| settings.server.shutdown_grace.as_secs().to_string(),
+    },
+    Key {
+        name: "server.admin_socket",
+        allowed: r#""auto", the path of a Unix socket, or "" for none"#,
+        set: |settings, value| value::admin_socket(value).map(|it| settings.server.admin_socket = it),
+        show: |settings| match &settings.server.admin_socket {
+            AdminSocket::Auto => quoted("auto"),
+            AdminSocket::Off => quoted(""),
+            AdminSocket::At(path) => quoted(&path.to_string_lossy()),
+        },
     },
     Key {
         name: "storage.root",

@@ -392,7 +392,7 @@ mod tests {
             ),
             (
                 "[server]\nlisten_on = 1",
-                r#"f.toml:2: there is no "listen_on" in [server] (did you mean listen?); write one of listen, greeting, passive_ports, passive_address, passive_peer, epsv, active, idle_timeout, login_timeout, data_timeout, shutdown_grace"#,
+                r#"f.toml:2: there is no "listen_on" in [server] (did you mean listen?); write one of listen, greeting, passive_ports, passive_address, passive_peer, epsv, active, idle_timeout, login_timeout, data_timeout, shutdown_grace, admin_socket"#,
             ),
             (
                 "\n[sever]\n",

@@ -66,6 +66,19 @@ pub struct ServerSettings {
     pub data_timeout: Duration,
     /// How long running transfers may go on once the server is told to stop.
     pub shutdown_grace: Duration,
+    /// Where the server can be asked about its sessions.
+    pub admin_socket: AdminSocket,
+}
+
+/// Where the server can be asked about its sessions (`admin_socket`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminSocket {
+    /// In the directory that the system has for such sockets, if it has one; see [`crate::admin::place`].
+    Auto,
+    /// Nowhere.
+    Off,
+    /// At this path.
+    At(PathBuf),
 }
 
 /// The IPv4 address that PASV advertises (`passive_address`).
@@ -292,6 +305,7 @@ impl Default for ServerSettings {
             login_timeout: Duration::from_secs(60),
             data_timeout: Duration::from_secs(120),
             shutdown_grace: Duration::from_secs(30),
+            admin_socket: AdminSocket::Auto,
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::{Faults, Loaded, keys};
+use super::{AdminSocket, Faults, Loaded, keys};
 
 impl Loaded {
     /// What would stop `serve`, run by the same user, at the root or at the session log. Nothing is made.
@@ -19,6 +20,9 @@ impl Loaded {
         };
         report("storage.root", check_root(&self.settings.storage.root));
         report("log.sessions", self.settings.log.sessions.as_deref().map_or(Ok(()), check_log));
+        if let AdminSocket::At(path) = &self.settings.server.admin_socket {
+            report("server.admin_socket", check_socket(path));
+        }
         report("accounts.template", self.settings.accounts.template.as_deref().map_or(Ok(()), check_template));
         faults
     }
@@ -37,6 +41,15 @@ fn check_root(root: &Path) -> Result<(), String> {
         }
         Err(err) => Err(format!("cannot be reached: {err}; name the directory to serve")),
     }
+}
+
+/// A socket that is there already may be a dead server's; the start will see.
+fn check_socket(path: &Path) -> Result<(), String> {
+    let looked = match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => Err(ErrorKind::AlreadyExists.into()),
+        _ => may_make(path),
+    };
+    looked.map_err(|err| format!("cannot be made: {err}; name another path, in a directory that this user may write"))
 }
 
 fn check_template(template: &Path) -> Result<(), String> {
@@ -110,6 +123,20 @@ mod tests {
             let expected = expected.map(|why| format!("FLAG: storage.root = \"{root}\" {why}"));
             assert_eq!(fault("storage.root", root), expected);
         }
+    }
+
+    #[test]
+    fn admin_socket_replaces_nothing_but_a_socket() {
+        let why = |why: &str| {
+            let cure = "name another path, in a directory that this user may write";
+            Some(format!("FLAG: server.admin_socket = \"DIR/{why}; {cure}"))
+        };
+        for new in ["", "auto", "DIR/new", "DIR/new/deep"] {
+            assert_eq!(fault("server.admin_socket", new), None);
+        }
+        assert_eq!(fault("server.admin_socket", "DIR/file"), why("file\" cannot be made: entity already exists"));
+        let below = why("file/below\" cannot be made: Permission denied (os error 13)");
+        assert_eq!(fault("server.admin_socket", "DIR/file/below"), below);
     }
 
     #[test]

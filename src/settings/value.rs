@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
+use super::AdminSocket;
+
 /// A value, or part of one, that is not allowed.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Bad {
@@ -97,6 +99,21 @@ pub(crate) fn path(value: &Value) -> Parsed<PathBuf> {
 /// A path, or `none` where there shall be no file.
 pub(crate) fn path_unless(none: &str, value: &Value) -> Parsed<Option<PathBuf>> {
     if text(value)? == none { Ok(None) } else { path(value).map(Some) }
+}
+
+/// The longest path that the kernel takes for a Unix socket.
+const SOCKET_PATH_LIMIT: usize = 107;
+
+/// Where the admin socket lies.
+pub(crate) fn admin_socket(value: &Value) -> Parsed<AdminSocket> {
+    match text(value)? {
+        "auto" => Ok(AdminSocket::Auto),
+        "" => Ok(AdminSocket::Off),
+        long if long.len() > SOCKET_PATH_LIMIT => {
+            Err(Bad::because(value, format!("a socket's path has {SOCKET_PATH_LIMIT} bytes at most")))
+        }
+        _ => path(value).map(AdminSocket::At),
+    }
 }
 
 /// One of a few names.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -75,9 +75,16 @@ pub struct Builder {
     log_format: &'static str,
     under: Vec<String>,
     root_in_namespace: bool,
+    admin: bool,
 }
 
 impl Builder {
+    /// Has an admin socket, for [`Server::ask`].
+    pub fn admin(mut self) -> Self {
+        self.admin = true;
+        self
+    }
+
     /// Listens on IPv6 as well, where this machine has it.
     pub fn ipv6(self) -> Self {
         if no_ipv6() { self } else { self.listen("[::1]:0") }
@@ -219,7 +226,7 @@ impl Builder {
             _ => format!("file = {:?}", dir.join("accounts.toml")),
         };
         let text = format!(
-            "[server]\nlisten = {listen:?}\n{server}\n\n\
+            "[server]\nlisten = {listen:?}\nadmin_socket = {admin:?}\n{server}\n\n\
              [storage]\nroot = {root:?}\n{storage}\n\n\
              [accounts]\nanonymous = {anonymous:?}\n{accounts}\n{accounts_section}\n\n\
              [transfer]\n{transfer}\n\n\
@@ -227,6 +234,7 @@ impl Builder {
              [limits]\n{limits}\n\n\
              [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n",
             listen = self.listen,
+            admin = if self.admin { dir.join("admin.sock") } else { PathBuf::new() },
             server = self.server.join("\n"),
             root = dir.join("root"),
             storage = self.storage.join("\n"),
@@ -316,6 +324,7 @@ impl Server {
             log_format: "json",
             under: Vec::new(),
             root_in_namespace: false,
+            admin: false,
         }
     }
 
@@ -419,6 +428,18 @@ impl Server {
     /// Everything that it wrote to standard output and standard error so far.
     pub fn output(&self) -> String {
         format!("{}{}", text(&self.process.stdout), text(&self.process.stderr))
+    }
+
+    /// Runs a command such as `sessions` at its admin socket.
+    pub fn ask(&self, words: &[&str]) -> Output {
+        Command::new(LONGSHORE).args(words).arg("--socket").arg(self.beside("admin.sock")).output().unwrap()
+    }
+
+    /// What that command says in JSON.
+    pub fn ask_json(&self, words: &[&str]) -> Value {
+        let output = self.ask(&[words, &["--json"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Sends it a signal.

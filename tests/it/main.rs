@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and the fixture says what the server saw")]
 
+mod admin;
 mod cli;
 mod clients;
 mod data_ports;

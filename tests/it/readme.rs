@@ -14,7 +14,7 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 8] = [
+const BLOCKS: [(&str, &str); 9] = [
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
@@ -23,6 +23,7 @@ const BLOCKS: [(&str, &str); 8] = [
     ("mkdir -p ftp/ann", "the_accounts_block_makes_an_account_that_can_log_in"),
     ("longshore user set", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
+    ("longshore sessions", "the_operating_block_asks_the_running_server"),
 ];
 
 fn file(name: &str) -> String {
@@ -284,6 +285,33 @@ fn the_limits_block_shows_the_limits_in_force() {
         assert!(output.contains(&format!("limits.{line} ")), "{line} is not in\n{output}");
     }
     assert!(output.contains("limits.login_delay_max = 60 "), "{output}");
+}
+
+/// The commands find the server by themselves, and the table has the columns that the README shows.
+#[test]
+fn the_operating_block_asks_the_running_server() {
+    let dir = directory();
+    let mut command = Command::new(LONGSHORE);
+    command.args(["--listen", "127.0.0.1:0"]).current_dir(dir.path()).env("RUNTIME_DIRECTORY", dir.path());
+    let mut process = Process::spawn(&mut command);
+    let mut ftp = Ftp::connect(process.listening(1)[0]);
+    fs::File::create(dir.path().join("ftp/big")).unwrap().set_len(1 << 40).unwrap();
+    ftp.login("anonymous", "x");
+    let _data = ftp.open("RETR big");
+    let script = block("longshore sessions");
+    let output = run(&format!("export RUNTIME_DIRECTORY=\"$PWD\"\n{script}"), dir.path());
+    let words = |text: &str| -> Vec<Vec<String>> {
+        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let (shown, printed) = (words(&blocks("text")[3]), words(&output));
+    assert_eq!(shown[0], printed[0]);
+    for (shown, printed) in shown[1..].iter().zip(&printed[1..]) {
+        assert_eq!((shown.len(), &shown[3]), (printed.len(), &printed[3]), "{shown:?} {printed:?}");
+    }
+    assert!(printed.iter().any(|line| line[0] == "healthy:"), "{output}");
+    assert_eq!(printed.last().unwrap()[..3], ["session", "1", "ended:"], "{output}");
+    ftp.read(426);
+    ftp.read(421);
 }
 
 /// Variables are written in the text, not in blocks.
