@@ -196,8 +196,8 @@ fn refused_uploads_tell_nothing_of_what_is_there() {
         for verb in ["STOR", "APPE"] {
             let mut answers = ["secret", "folder", "missing", "missing/x", "folder/x", "secret/x"].map(|name| {
                 let _data = ftp.passive();
-                ftp.expect(350, &format!("REST {rest}"));
-                let reply = ftp.command(&format!("{verb} closed/{name}"));
+                ftp.expect(350, format!("REST {rest}"));
+                let reply = ftp.command(format!("{verb} closed/{name}"));
                 (reply.code, reply.text().replace(name, "NAME"))
             });
             answers.sort();
