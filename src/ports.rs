@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -87,8 +87,8 @@ impl PassivePorts {
                 address.set_port(port);
                 match listen(address) {
                     Ok(listener) => {
-                        let address = Arc::new(address);
-                        return Ok(PassiveListener { listener, address, early: None, _reservation: reservation });
+                        let offered = Arc::new(Offered { address, early: OnceLock::new() });
+                        return Ok(PassiveListener { listener, offered, early: None, _reservation: reservation });
                     }
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                     Err(error) => return Err(error),
@@ -104,11 +104,20 @@ impl PassivePorts {
     }
 }
 
+/// What others may know of a passive port while it is on offer.
+#[derive(Debug)]
+pub struct Offered {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where the client's own connection came from, when it came before it was asked for.
+    pub early: OnceLock<SocketAddr>,
+}
+
 /// A passive port that has been offered to one client.
 #[derive(Debug)]
 pub struct PassiveListener {
     listener: TcpListener,
-    address: Arc<SocketAddr>,
+    offered: Arc<Offered>,
     /// The client's own connection, when it came before it was asked for.
     early: Option<(TcpStream, SocketAddr)>,
     _reservation: Reservation,
@@ -117,12 +126,12 @@ pub struct PassiveListener {
 impl PassiveListener {
     /// The address that it listens on, with the offered port.
     pub fn address(&self) -> SocketAddr {
-        *self.address
+        self.offered.address
     }
 
-    /// The same, for somebody who wants to know whether it still listens: it is there for as long as that.
-    pub fn watch(&self) -> Weak<SocketAddr> {
-        Arc::downgrade(&self.address)
+    /// What others may know of it; this is there for as long as it listens.
+    pub fn watch(&self) -> Weak<Offered> {
+        Arc::downgrade(&self.offered)
     }
 
     /// The next connection to the port and where it comes from.
@@ -140,7 +149,11 @@ impl PassiveListener {
         while self.early.is_none() {
             match self.listener.accept().await {
                 Ok((_, from)) if from.ip() != client => return from,
-                Ok(own) => self.early = Some(own),
+                Ok(own) => {
+                    // Set once at most: nobody is accepted behind it.
+                    let _ = self.offered.early.set(own.1);
+                    self.early = Some(own);
+                }
                 // The transfer will meet it again, and say so.
                 Err(_) => break,
             }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ends, Event, Mode, Side, What};
-use crate::ports::PortClass;
+use crate::ports::{Offered, PortClass};
 
 /// The most characters that a row says of a path or an argument.
 const TEXT_LIMIT: usize = 256;
@@ -118,7 +118,7 @@ pub(crate) struct Now {
     /// Who is logged in.
     pub user: Option<String>,
     /// The passive port, for as long as it is on offer.
-    pub offered: Weak<SocketAddr>,
+    pub offered: Weak<Offered>,
     /// The transfer that is under way.
     pub running: Option<Running>,
     tls: bool,
@@ -215,16 +215,23 @@ impl Entry {
     fn rows(&self) -> Vec<Connection> {
         let now = self.now();
         let mut rows = vec![self.control(&now)];
+        let (session, user) = (Some(self.session), now.user.clone());
+        let is_open = now.running.as_ref().is_some_and(|running| running.data.is_some());
         if let Some(offered) = now.offered.upgrade() {
-            let row = Connection::listening(ConnectionKind::Passive, *offered);
-            rows.push(Connection { session: Some(self.session), user: now.user.clone(), ..row });
+            let row = Connection::listening(ConnectionKind::Passive, offered.address);
+            rows.push(Connection { session, user: user.clone(), ..row });
+            if let Some(&client) = offered.early.get().filter(|_| !is_open) {
+                let ends = Ends { client, server: offered.address };
+                let row = Connection::open(ConnectionKind::Data, ends, Side::Client);
+                rows.push(Connection { session, user: user.clone(), ..row });
+            }
         }
         if let Some(Running { verb, path, moved, data: Some(data) }) = &now.running {
             let (bytes, seconds) = (moved.load(Ordering::Relaxed), data.opened.elapsed().as_secs_f64());
             let side = if data.mode == Mode::Passive { Side::Client } else { Side::Server };
             rows.push(Connection {
-                session: Some(self.session),
-                user: now.user.clone(),
+                session,
+                user,
                 tls: data.tls,
                 verb: Some((*verb).to_owned()),
                 argument: Some(short(path)),
@@ -309,6 +316,8 @@ fn whole<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
     use crate::sessions::Events;
 
@@ -359,10 +368,10 @@ mod tests {
     fn a_passive_port_is_listed_for_as_long_as_somebody_holds_it() {
         let events = Events::new();
         let session = events.open_session("0.0.0.0:21".parse().unwrap(), ends("192.0.2.7:1111"), false);
-        let port: Arc<SocketAddr> = Arc::new("192.0.2.1:50000".parse().unwrap());
+        let port = Arc::new(Offered { address: "192.0.2.1:50000".parse().unwrap(), early: OnceLock::new() });
         session.now().offered = Arc::downgrade(&port);
         let listed = || events.live().connections().into_iter().filter(|row| row.kind == ConnectionKind::Passive);
-        assert_eq!(listed().next().unwrap().local, *port);
+        assert_eq!(listed().next().unwrap().local, port.address);
         drop(port);
         assert_eq!(listed().count(), 0);
     }

@@ -84,6 +84,8 @@ fn the_table_is_the_kernel_s_and_its_ports_are_those_of_the_clients() {
     active.start("STOR new");
     let (mut upload, from) = accept(&listener);
     upload.write_all(b"12345").unwrap();
+    let mut early = Ftp::anonymous(&server);
+    let waiting = early.passive();
     let mut offering = if no_ipv6() { Ftp::anonymous(&server) } else { Ftp::anonymous_v6(&server) };
     let port = offering.epsv();
 
@@ -122,11 +124,21 @@ fn the_table_is_the_kernel_s_and_its_ports_are_those_of_the_clients() {
         [json!(3), json!("server"), json!("STOR"), json!(5)]
     );
 
-    let offered = rows.iter().find(|row| row["kind"] == "passive").unwrap();
-    assert_eq!(part(offered, &["state", "local_port", "session"]), [json!("LISTEN"), json!(port), json!(4)]);
+    // Connected before it was asked for: the port still listens, too.
+    let data = row(waiting.peer_addr().unwrap(), Some(waiting.local_addr().unwrap()));
+    assert_eq!(
+        part(data, &["kind", "session", "opened_by", "verb"]),
+        [json!("data"), json!(4), json!("client"), Value::Null]
+    );
+    row(waiting.peer_addr().unwrap(), None);
+
+    let offered = rows.iter().find(|row| row["kind"] == "passive" && row["session"] == 5).unwrap();
+    assert_eq!(part(offered, &["state", "local_port"]), [json!("LISTEN"), json!(port)]);
     // What is taken back is not listed.
     offering.login("anonymous", "x");
-    assert!(self::rows(&server).iter().all(|row| row["kind"] != "passive"));
+    assert!(self::rows(&server).iter().all(|row| row["kind"] != "passive" || row["session"] != 5));
+    early.start("NLST");
+    early.read(226);
     reset(download);
     passive.read(426);
     drop(upload);
