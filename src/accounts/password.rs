@@ -6,6 +6,12 @@ use anyhow::anyhow;
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 
+/// The [cost](PasswordHash::cost) above which a hash is refused: about ten seconds.
+const COST_LIMIT: u64 = 1 << 24;
+
+/// The memory above which a hash is refused, in KiB.
+const MEMORY_LIMIT: u64 = 1 << 20;
+
 /// A hash that a password can be verified against.
 #[derive(Clone)]
 pub struct PasswordHash(Kind);
@@ -32,11 +38,11 @@ impl PasswordHash {
         Ok(Self(Kind::Argon2id { phc: Box::new(phc), params }))
     }
 
-    /// What takes as long to verify as `like`, to be verified in place of it. Whether a password fits tells nothing.
-    pub(super) fn decoy(like: Option<&Self>) -> anyhow::Result<Self> {
+    /// A hash that no password is known of.
+    pub(super) fn of_nobody() -> anyhow::Result<Self> {
         let mut nobodys = [0; 32];
         getrandom::fill(&mut nobodys)?;
-        like.map_or_else(|| Self::create(&nobodys), |like| Ok(like.clone()))
+        Self::create(&nobodys)
     }
 
     /// Reads a hash as it stands in the accounts file.
@@ -54,6 +60,23 @@ impl PasswordHash {
             _ => Err("it does not begin with $argon2id$, $2a$, $2b$, $2y$, $6$ or $y$"),
         }
         .map(Self)
+        .and_then(Self::affordable)
+    }
+
+    /// Each try of a password costs the server as much, whoever tries.
+    fn affordable(self) -> Result<Self, &'static str> {
+        if self.cost() > COST_LIMIT {
+            return Err("each login would take more than about ten seconds; hash the password with less cost");
+        }
+        let kibibytes = match &self.0 {
+            Kind::Argon2id { params, .. } => params.m_cost().into(),
+            Kind::Yescrypt { params, .. } => params.n().saturating_mul(params.r().into()) / 8,
+            Kind::Bcrypt { .. } | Kind::Sha512Crypt { .. } => 0,
+        };
+        if kibibytes > MEMORY_LIMIT {
+            return Err("each login would take more than 1 GiB of memory; hash the password with less");
+        }
+        Ok(self)
     }
 
     /// The hash as it stands in the accounts file.
@@ -76,6 +99,12 @@ impl PasswordHash {
                 yescrypt::Yescrypt::default().verify_password(password, text.as_str()).is_ok()
             }
         }
+    }
+
+    /// Whether a verification takes about as long: the same kind, and within the same power of two.
+    pub(super) fn costs_about_as_much_as(&self, other: &Self) -> bool {
+        let magnitude = |hash: &Self| hash.cost().checked_ilog2();
+        std::mem::discriminant(&self.0) == std::mem::discriminant(&other.0) && magnitude(self) == magnitude(other)
     }
 
     /// About how much work a verification is: argon2id's kibibytes and passes, the others by what takes as long.
@@ -147,13 +176,6 @@ mod tests {
         assert!(!read.verify(b""));
     }
 
-    #[test]
-    fn decoy_costs_as_much_as_its_model() {
-        let text = "$argon2id$v=19$m=64,t=3,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
-        let model = PasswordHash::parse(text).unwrap();
-        assert_eq!(PasswordHash::decoy(Some(&model)).unwrap().cost(), 64 * 3);
-    }
-
     /// Made by Debian's libcrypt.
     const OTHERS: [&str; 6] = [
         "$2b$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq",
@@ -200,6 +222,21 @@ mod tests {
         let ours = PasswordHash::create(b"x").unwrap().cost();
         let strong = PasswordHash::parse(&OTHERS[0].replace("$04$", "$12$")).unwrap().cost();
         assert!(costs.iter().all(|cost| *cost < ours) && ours < strong, "{costs:?} {ours} {strong}");
+    }
+
+    #[test]
+    fn hashes_that_would_keep_the_server_busy_are_refused() {
+        let argon2id = |m: &str| format!("$argon2id$v=19$m={m},t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ");
+        for (good, bad, why) in [
+            (OTHERS[0].replace("$04$", "$17$"), OTHERS[0].replace("$04$", "$18$"), "ten seconds"),
+            (OTHERS[4].replace("=1000", "=16000000"), OTHERS[4].replace("=1000", "=999999999"), "ten seconds"),
+            (argon2id("1048576"), argon2id("1048577"), "1 GiB"),
+            (OTHERS[5].replace("$j75$", "$jG5$"), OTHERS[5].replace("$j75$", "$jJ5$"), "1 GiB"),
+        ] {
+            assert!(PasswordHash::parse(&good).is_ok(), "{good}");
+            let found = PasswordHash::parse(&bad).unwrap_err();
+            assert!(found.contains(why), "{bad}: {found}");
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::settings::Faults;
 #[derive(Debug)]
 pub(super) struct Users {
     by_name: HashMap<String, Entry>,
-    /// What the password of an unknown user is verified against, so that time does not tell which users there are.
-    decoy: PasswordHash,
+    /// One hash for each kind and cost in the file, so that time does not tell which users there are.
+    decoys: Vec<PasswordHash>,
 }
 
 #[derive(Debug)]
@@ -27,8 +27,17 @@ struct Entry {
 
 impl Users {
     pub fn new(users: Vec<User>, template: Option<&Path>) -> anyhow::Result<Self> {
-        let costliest = users.iter().map(|user| &user.password).max_by_key(|password| password.cost());
-        let decoy = PasswordHash::decoy(costliest)?;
+        let mut hashes: Vec<&PasswordHash> = users.iter().map(|user| &user.password).collect();
+        hashes.sort_by_key(|hash| std::cmp::Reverse(hash.cost()));
+        let mut decoys: Vec<PasswordHash> = Vec::new();
+        for hash in hashes {
+            if !decoys.iter().any(|decoy| decoy.costs_about_as_much_as(hash)) {
+                decoys.push(hash.clone());
+            }
+        }
+        if decoys.is_empty() {
+            decoys.push(PasswordHash::of_nobody()?);
+        }
         let entry = |user: User| {
             let new_home = user.create_home.then(|| NewHome { template: template.map(Path::to_owned) });
             let (home, rights) = (user.home, user.rights);
@@ -36,7 +45,7 @@ impl Users {
             let account = Arc::new(Account { name, home, rights, anonymous: false, max_sessions, new_home });
             (user.name, Entry { account, password: user.password, terms: user.terms })
         };
-        Ok(Self { by_name: users.into_iter().map(entry).collect(), decoy })
+        Ok(Self { by_name: users.into_iter().map(entry).collect(), decoys })
     }
 
     fn read(file: Option<&Path>, root: &Root, template: Option<&Path>) -> Result<Self, Faults> {
@@ -48,23 +57,22 @@ impl Users {
         self.by_name.contains_key(name)
     }
 
-    /// The account of `name` and its terms, if `password` is its password. A refusal takes at least as long as the
-    /// costliest [`PasswordHash::verify`] there is.
+    /// The account of `name` and its terms, if `password` is its password. Every refusal costs the same: a
+    /// [`PasswordHash::verify`] of each kind and cost that there is.
     pub fn check(&self, name: &str, password: &[u8]) -> Result<(Arc<Account>, &Terms), Refusal> {
-        match self.by_name.get(name) {
-            Some(entry) if entry.password.verify(password) => Ok((Arc::clone(&entry.account), &entry.terms)),
-            Some(entry) => {
-                // A cheap hash from elsewhere must not tell that there is such a user.
-                if entry.password.cost() < self.decoy.cost() {
-                    self.decoy.verify(password);
-                }
-                Err(Refusal::WrongPassword)
-            }
-            None => {
-                self.decoy.verify(password);
-                Err(Refusal::UnknownUser)
-            }
+        let entry = self.by_name.get(name);
+        if let Some(entry) = entry.filter(|entry| entry.password.verify(password)) {
+            return Ok((Arc::clone(&entry.account), &entry.terms));
         }
+        for decoy in self.decoys_beside(entry) {
+            decoy.verify(password);
+        }
+        Err(if entry.is_some() { Refusal::WrongPassword } else { Refusal::UnknownUser })
+    }
+
+    /// What is verified besides the user's own hash, if there is that user.
+    fn decoys_beside(&self, entry: Option<&Entry>) -> impl Iterator<Item = &PasswordHash> {
+        self.decoys.iter().filter(move |decoy| !entry.is_some_and(|entry| entry.password.costs_about_as_much_as(decoy)))
     }
 }
 
@@ -148,6 +156,33 @@ impl Version {
 mod tests {
     use super::*;
     use crate::settings::Settings;
+
+    #[test]
+    fn a_refusal_costs_the_same_whoever_is_asked_for() {
+        let cheap = "$6$rounds=1000$saltsaltsaltsalt$9FeuO.gJXQHef2lmvUVOBEq0VMeZDhiRXqTf7hOIixPoinIiemCW3igJY84TmDCq7IFDkh1ecAlV/Vsdyawmk0";
+        let middling = "$2b$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq";
+        let ours = PasswordHash::create(b"mooring").unwrap().to_text();
+        let hashes = [("ann", cheap), ("bob", middling), ("eve", &ours), ("ida", &ours)];
+        let text: String =
+            hashes.iter().map(|(name, hash)| format!("[[user]]\nname = \"{name}\"\npassword = \"{hash}\"\n")).collect();
+        let root = Root::of(&Settings::default()).unwrap();
+        let users = Users::new(file::parse(&text, "a.toml", &root).unwrap(), None).unwrap();
+        let costs = |name: &str| {
+            let entry = users.by_name.get(name);
+            let own = entry.map(|entry| entry.password.cost());
+            let mut costs: Vec<u64> =
+                own.into_iter().chain(users.decoys_beside(entry).map(PasswordHash::cost)).collect();
+            costs.sort_unstable();
+            costs
+        };
+        assert_eq!(costs("nobody").len(), 3);
+        for (name, _) in hashes {
+            assert_eq!(costs(name), costs("nobody"), "{name}");
+            assert_eq!(users.check(name, b"wrong").err(), Some(Refusal::WrongPassword));
+        }
+        let empty = Users::new(Vec::new(), None).unwrap();
+        assert_eq!(empty.decoys_beside(None).count(), 1, "nor does an empty file tell that it is empty");
+    }
 
     #[test]
     fn edits_take_effect_at_the_next_login_and_faulty_ones_do_not() {

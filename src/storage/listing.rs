@@ -158,6 +158,7 @@ impl Storage {
         let stat = stat.map_err(fault)?;
         let is_directory = Facts::from(&stat).kind == Kind::Directory;
         if request.directory && !is_directory {
+            self.permit_sight(&path)?;
             return Err(Fault::new(FaultKind::NotADirectory, format!("{path} is not a directory.")));
         }
         if !is_directory || request.directory_itself {

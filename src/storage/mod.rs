@@ -140,7 +140,11 @@ impl Storage {
         self.permit(Action::List, path)?;
         // The handle itself needs no right to search the directory; to look its "." up does.
         let searchable = |path| Ok(statat(self.home.open_dir(path)?, c".", AtFlags::empty())?);
-        searchable(path).map(drop).map_err(|error| Fault::from_io(Action::List, path, &error))
+        searchable(path).map(drop).map_err(|error| {
+            let fault = || Fault::from_io(Action::List, path, &error);
+            // That it is no directory would tell that it is there.
+            self.permit_sight(path).err().unwrap_or_else(fault)
+        })
     }
 
     /// Gives `from` the name `to`. A file or a symbolic link may take the place of another one.

@@ -201,6 +201,7 @@ impl Plan {
 impl Storage {
     /// Opens `path` for an upload that begins at `start`. With `fsync` the file is on the disk once it is finished.
     pub fn begin_upload(&self, path: &VirtualPath, start: Start, fsync: bool) -> Result<Upload, Fault> {
+        self.permit_some_upload(path)?;
         let request = Request { storage: self, path: path.clone(), fsync };
         for _ in 0..ATTEMPTS {
             let seat = request.seat()?;
@@ -214,6 +215,15 @@ impl Storage {
             }
         }
         Err(request.busy())
+    }
+
+    /// Before anything is looked at: who may store nothing here learns nothing of what is here.
+    fn permit_some_upload(&self, path: &VirtualPath) -> Result<(), Fault> {
+        let words = self.words(path);
+        if [Action::Create, Action::Append, Action::Overwrite].iter().any(|action| words.allow(*action)) {
+            return Ok(());
+        }
+        Err(Fault::new(FaultKind::Permission, format!("This account may not upload to {path}.")))
     }
 
     /// Opens a file in `directory` for an upload under a name that nothing has yet, made from `stem` (STOU).
@@ -288,8 +298,10 @@ impl Request<'_> {
             Kind::Directory => return Err(self.fault(Action::Overwrite, Errno::ISDIR)),
             Kind::Link | Kind::Other => return Err(self.fault(Action::Overwrite, Errno::NXIO)),
         }
-        let plan = Plan::new(start, facts.size).map_err(|offset| self.past_the_end(offset, facts.size))?;
-        self.storage.permit(plan.action(), &self.path)?;
+        let plan = Plan::new(start, facts.size);
+        // First: the size is none of the business of who may not add to the file.
+        self.storage.permit(plan.map_or(Action::Append, Plan::action), &self.path)?;
+        let plan = plan.map_err(|offset| self.past_the_end(offset, facts.size))?;
         let Some((file, old)) = self.open_locked(&seat, facts, plan)? else {
             return Ok(None);
         };

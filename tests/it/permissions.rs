@@ -181,6 +181,32 @@ fn the_longest_pattern_decides_and_what_is_closed_is_not_shown() {
     assert!(entry.contains("perm=cdeflmp;"), "{entry}");
 }
 
+/// Who may not list a place cannot ask an upload what is in it either: neither names nor sizes.
+#[test]
+fn refused_uploads_tell_nothing_of_what_is_there() {
+    let server = Server::builder()
+        .file("closed/secret", "12345")
+        .file("closed/folder/x", "x")
+        .file("open/read", "12345")
+        .anonymous("off")
+        .account_with("ann", "x", r#"permissions = { "/" = "read-only", "/closed" = "none" }"#)
+        .start();
+    let mut ftp = login(&server, "ann");
+    for rest in [0, 10] {
+        for verb in ["STOR", "APPE"] {
+            let mut answers = ["secret", "folder", "missing", "missing/x", "folder/x", "secret/x"].map(|name| {
+                let _data = ftp.passive();
+                ftp.expect(350, format!("REST {rest}"));
+                let reply = ftp.command(format!("{verb} closed/{name}"));
+                (reply.code, reply.text().replace(name, "NAME"))
+            });
+            answers.sort();
+            assert_eq!(answers.first(), answers.last(), "{verb} from {rest} on tells what is there");
+            assert_eq!(answers[0].0, 550);
+        }
+    }
+}
+
 /// A link gives nobody more than the place that it leads to, nor more than its own.
 #[test]
 fn rules_hold_where_links_lead() {
@@ -242,6 +268,13 @@ fn who_may_only_add_sees_their_own_uploads_also_after_a_restart() {
             let told = ftp.expect(550, format!("SIZE {other}")).text();
             assert_eq!(told, format!("550 There is no file or directory /{other}."), "{other}");
         }
+        for verb in ["MLSD", "CWD", "LIST", "MLST", "MDTM"] {
+            let told = ["theirs", "missing"].map(|name| {
+                let _data = ftp.passive();
+                ftp.expect(550, format!("{verb} {name}")).text().replace(name, "NAME")
+            });
+            assert_eq!(told[0], told[1], "{verb} tells what is there");
+        }
         ftp.refused(550, "RETR anns");
         assert_eq!(login(&server, "bob").list("NLST"), ["bobs"]);
         // A file that somebody else has put in its place is theirs.
@@ -260,6 +293,10 @@ fn guests_who_may_only_add_see_nothing() {
     assert!(server.event("transfer")["sha256"].is_string());
     assert!(ftp.list("NLST").is_empty());
     ftp.refused(550, "STOR new");
+    ftp.expect(350, "REST 100");
+    let _data = ftp.passive();
+    let told = ftp.expect(550, "STOR new").text();
+    assert_eq!(told, "550 This account may not add to /new.", "the size is told");
     ftp.refused(550, "RETR new");
     assert_eq!(server.read("new"), b"x");
 }
