@@ -437,6 +437,22 @@ fn who_says_nothing_or_nonsense_is_in_nobody_s_way() {
     rows(&server);
 }
 
+#[test]
+fn so_many_who_say_nothing_hold_up_the_next_one_for_a_moment_only() {
+    let server = Server::builder().admin().start();
+    let connect = || UnixStream::connect(server.beside("admin.sock")).unwrap();
+    let silent: Vec<_> = (0..8).map(|_| connect()).collect();
+    let mut next = connect();
+    next.write_all(b"{\"request\":\"logins\"}\n").unwrap();
+    // Their time is over in ten seconds; until then there is no place.
+    let mut answer = String::new();
+    BufReader::new(next).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "{\"ok\":[]}\n");
+    for mut stream in silent {
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+}
+
 /// Servers that nobody told where their socket should be.
 #[test]
 fn a_server_is_found_where_the_system_keeps_sockets() {
