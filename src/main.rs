@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         Cli::Serve(args) => cli::serve(&args),
         Cli::Check(args) => cli::check(&args),
         Cli::User(args) => cli::user(&args),
+        Cli::Group(args) => cli::group(&args),
         Cli::Tls(args) => cli::tls(&args),
         Cli::Operate(command) => cli::operate(&command),
     }

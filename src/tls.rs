@@ -274,10 +274,15 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     };
     let (_, parsed) = parse_x509_certificate(own)
         .map_err(|error| format!("is no certificate that can be read: {error}; make it anew"))?;
-    let end = parsed.validity().not_after;
+    let (begin, end) = (parsed.validity().not_before, parsed.validity().not_after);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
     if end.timestamp() < now {
         return Err(format!("has expired on {end}; renew it"));
+    }
+    if begin.timestamp() > now {
+        return Err(format!(
+            "is not valid before {begin}; set this machine's clock, or name one that is valid already"
+        ));
     }
     Ok(chain)
 }
@@ -468,9 +473,13 @@ mod tests {
     }
 
     fn pair(until: i32) -> (String, String) {
+        pair_between(2020, until)
+    }
+
+    fn pair_between(from: i32, until: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        parameters.not_before = date_time_ymd(2020, 1, 1);
+        parameters.not_before = date_time_ymd(from, 1, 1);
         parameters.not_after = date_time_ymd(until, 1, 1);
         (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
@@ -478,6 +487,7 @@ mod tests {
     #[test]
     fn each_fault_says_what_to_do() {
         let ((certificate, key), (old, old_key)) = (pair(4000), pair(2021));
+        let (young, young_key) = pair_between(3000, 4000);
         assert_eq!(wrong(&certificate, &key), []);
         assert_eq!(wrong(&(certificate.clone() + &old), &key), [], "only the server's own counts");
         let missing = "cannot be read: No such file or directory (os error 2); name a PEM file that this user may read";
@@ -492,6 +502,12 @@ mod tests {
             ),
             (&certificate, &old_key, "tls.key", "does not fit the certificate; name the key that it was made for"),
             (&old, &old_key, "tls.certificate", "has expired on Jan  1 00:00:00 2021 +00:00; renew it"),
+            (
+                &young,
+                &young_key,
+                "tls.certificate",
+                "is not valid before Jan  1 00:00:00 3000 +00:00; set this machine's clock, or name one that is valid already",
+            ),
         ] {
             assert_eq!(wrong(certificate, key), [(name, text.to_owned())]);
         }

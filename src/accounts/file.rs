@@ -26,6 +26,8 @@ pub struct User {
     pub terms: Terms,
     /// Whether a missing home is made at a login.
     pub create_home: bool,
+    /// How many sessions the user may have, if that is said; 0 for any number.
+    pub max_sessions: Option<u32>,
 }
 
 /// A user, or a group, of whom not all is known yet.
@@ -37,23 +39,47 @@ struct Draft {
     rights: Rights,
     terms: Terms,
     create_home: bool,
+    max_sessions: Option<u32>,
 }
 
 const CONTROL_CHARACTERS: &str = "it has control characters";
 
 /// What can be written about a user or a group.
-struct Key {
-    name: &'static str,
+pub struct Key {
+    /// As the file has it; a flag of the command line has `-` for `_`.
+    pub name: &'static str,
     /// Whether it can be said of a group, too.
     of_groups: bool,
+    /// How it is typed as a flag of `longshore user` and `longshore group`.
+    pub form: Form,
+    /// What the flag means.
+    pub help: &'static str,
     allowed: &'static str,
     set: fn(&mut Draft, &Value, &Root) -> Parsed<()>,
+}
+
+/// How a key's value is typed on the command line. An empty one takes the key out.
+pub enum Form {
+    /// Not as a flag.
+    Hidden,
+    /// As it is, and what stands for it in the help.
+    Text(&'static str),
+    /// A whole number.
+    Number,
+    /// With commas in between, and what stands for it in the help.
+    List(&'static str),
+    /// As words or by path.
+    Permissions,
+    /// Nothing for true, or `=false`.
+    Switch,
 }
 
 static KEYS: &[Key] = &[
     Key {
         name: "name",
         of_groups: true,
+        form: Form::Hidden,
+        help: "The name",
         allowed: "a login name of at most 64 characters, none of them a control character, other than anonymous and ftp",
         set: |draft, value, _| {
             let name = value::text(value)?;
@@ -65,6 +91,8 @@ static KEYS: &[Key] = &[
     Key {
         name: "password",
         of_groups: false,
+        form: Form::Hidden,
+        help: "The hash of the password",
         allowed: "a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$",
         set: |draft, value, _| {
             let hash = value::text(value).map(PasswordHash::parse).map_err(hide)?;
@@ -75,6 +103,8 @@ static KEYS: &[Key] = &[
     Key {
         name: "home",
         of_groups: true,
+        form: Form::Text("DIR"),
+        help: "The directory, relative to the root or absolute below it [default: the root]",
         allowed: "a directory relative to the root, or an absolute one below it",
         set: |draft, value, root| {
             let home = root.home(&value::path(value)?);
@@ -85,24 +115,32 @@ static KEYS: &[Key] = &[
     Key {
         name: "permissions",
         of_groups: true,
+        form: Form::Permissions,
+        help: "What may be done: read-only, read-write, add-only, none, or words such as list,read,create; for a path /incoming=add-only, and then several times",
         allowed: r#""read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }"#,
         set: |draft, value, _| permissions(value).map(|it| draft.rights = it),
     },
     Key {
         name: "enabled",
         of_groups: true,
+        form: Form::Switch,
+        help: "Let in, or keep out with =false",
         allowed: "true or false",
         set: |draft, value, _| value::switch(value).map(|it| draft.terms.enabled = it),
     },
     Key {
         name: "expires",
         of_groups: true,
+        form: Form::Text("YYYY-MM-DD"),
+        help: "The last day, in UTC",
         allowed: "the last day (in UTC) as \"2026-12-31\"",
         set: |draft, value, _| date(value).map(|it| draft.terms.expires = Some(it)),
     },
     Key {
         name: "allow_from",
         of_groups: true,
+        form: Form::List("NETWORKS"),
+        help: "The networks to let in from, such as 192.0.2.0/24; several with commas",
         allowed: r#"a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]"#,
         set: |draft, value, _| match address::networks(value)? {
             networks if networks.is_empty() => Err(Bad::because(value, "the list is empty")),
@@ -115,13 +153,37 @@ static KEYS: &[Key] = &[
     Key {
         name: "create_home",
         of_groups: true,
+        form: Form::Switch,
+        help: "Make the home at the first login when it is missing",
         allowed: "true or false",
         set: |draft, value, _| value::switch(value).map(|it| draft.create_home = it),
     },
+    Key {
+        name: "max_sessions",
+        of_groups: true,
+        form: Form::Number,
+        help: "How many sessions at once, whatever limits.max_sessions_per_user says; 0 for any number",
+        allowed: "a whole number from 1 to 1000000, or 0 for no limit",
+        set: |draft, value, _| value::number(value, 0..=1_000_000).map(|it| draft.max_sessions = Some(it)),
+    },
+    Key {
+        name: GROUP,
+        of_groups: false,
+        form: Form::Text("NAME"),
+        help: "A group, whose keys hold where the user has none",
+        allowed: "the name of a [[group]] in this file",
+        // What a group says is done before any other key.
+        set: |_, _, _| Ok(()),
+    },
 ];
 
-/// The key that names a user's group; what else that says is done before any other key.
+/// The key that names a user's group, and the table of a group.
 const GROUP: &str = "group";
+
+/// The keys that can be typed about a user, or about a group.
+pub fn typed_keys(of_groups: bool) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| (key.of_groups || !of_groups) && !matches!(key.form, Form::Hidden))
+}
 
 fn date(value: &Value) -> Parsed<NaiveDate> {
     let written = value::text(value)?;
@@ -319,14 +381,14 @@ fn user(item: &Value, root: &Root, groups: &[Draft], others: &[User], faults: &m
             faults.push(origin, format!("this [[user]] has no {}; write {}", key.name, key.allowed));
         }
     }
-    let Draft { name, password, home, rights, terms, create_home } = draft;
+    let Draft { name, password, home, rights, terms, create_home, max_sessions } = draft;
     let name = name?;
     if others.iter().any(|other| other.name == name) {
         let name = value::quoted(&name);
         faults.push(origin, format!("the user {name} is there twice; remove one of them"));
         return None;
     }
-    Some(User { name, password: password?, home, rights, terms, create_home })
+    Some(User { name, password: password?, home, rights, terms, create_home, max_sessions })
 }
 
 /// The group of this name.
@@ -347,7 +409,8 @@ fn group_of(name: &Value, groups: &[Draft], faults: &mut Faults) -> Option<Draft
 impl Draft {
     fn new(root: &Root) -> Self {
         let (home, rights) = (root.path().to_owned(), Rights::everywhere(Words::READ_WRITE));
-        Self { name: None, password: None, home, rights, terms: Terms::default(), create_home: false }
+        let terms = Terms::default();
+        Self { name: None, password: None, home, rights, terms, create_home: false, max_sessions: None }
     }
 
     /// Takes what `item`, a table of this `kind`, says with `keys`, and gives all that it says.
@@ -366,10 +429,8 @@ impl Draft {
         };
         for (name, value) in entries {
             match keys.iter().find(|key| key.name == name) {
-                None if kind == "user" && name == GROUP => {}
                 None => {
-                    let of_users = (kind == "user").then_some(GROUP);
-                    let known: Vec<_> = keys.iter().map(|key| key.name).chain(of_users).collect();
+                    let known: Vec<_> = keys.iter().map(|key| key.name).collect();
                     faults.push_unknown(value.origin().unwrap_or_default(), name, &format!("in [[{kind}]]"), &known);
                 }
                 Some(key) => {
@@ -445,18 +506,23 @@ mod tests {
     fn groups_are_defaults_wherever_they_stand() {
         let text = "[[user]]\nname = \"ann\"\npassword = \"HASH\"\ngroup = \"class\"\nexpires = 2027-01-31\n\
                     [[group]]\nname = \"class\"\nhome = \"class\"\npermissions = \"add-only\"\nenabled = false\n\
-                    expires = \"2026-12-31\"\nallow_from = [\"10.0.0.0/8\", \"::1\"]\ncreate_home = true\n\
-                    [[user]]\nname = \"bob\"\npassword = \"HASH\"\ngroup = \"class\"\nenabled = true\n";
+                    expires = \"2026-12-31\"\nallow_from = [\"10.0.0.0/8\", \"::1\"]\ncreate_home = true\nmax_sessions = 2\n\
+                    [[user]]\nname = \"bob\"\npassword = \"HASH\"\ngroup = \"class\"\nenabled = true\n\
+                    max_sessions = 0\n";
         let users = parse_users(text).unwrap();
         let shown = users.iter().map(|user| {
             let Terms { enabled, expires, allow_from } = &user.terms;
             let (home, networks) = (user.home.display(), allow_from.as_ref().map_or(0, Vec::len));
             let expires = expires.unwrap();
-            format!("{} {home} {} {enabled} {expires} {networks} {}", user.name, user.rights, user.create_home)
+            let sessions = user.max_sessions.unwrap();
+            format!(
+                "{} {home} {} {enabled} {expires} {networks} {} {sessions}",
+                user.name, user.rights, user.create_home
+            )
         });
         let expected = [
-            "ann /srv/ftp/class add-only false 2027-01-31 2 true",
-            "bob /srv/ftp/class add-only true 2026-12-31 2 true",
+            "ann /srv/ftp/class add-only false 2027-01-31 2 true 2",
+            "bob /srv/ftp/class add-only true 2026-12-31 2 true 0",
         ];
         assert_eq!(shown.collect::<Vec<_>>(), expected);
     }
@@ -469,7 +535,7 @@ mod tests {
                     allow_from = []\ngroup = 1\n";
         let networks = r#"write a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]"#;
         let expected = format!(
-            r#"a.toml:3: there is no "password" in [[group]]; write one of name, home, permissions, enabled, expires, allow_from, create_home
+            r#"a.toml:3: there is no "password" in [[group]]; write one of name, home, permissions, enabled, expires, allow_from, create_home, max_sessions
 a.toml:4: the group "class" is there twice; remove one of them
 a.toml:6: this [[group]] has no name; write one, for users to name it by
 a.toml:10: user.group = "staff" is not allowed (there is no such group); write the name of a [[group]] in this file: "class"
@@ -530,7 +596,7 @@ a.toml:18: user.group = 1 is not allowed; write the name of a [[group]] in this 
         let expected = r#"a.toml:1: there is no "users" in an accounts file (did you mean [[user]]?); write one of [[user]], [[group]]
 a.toml:2: this [[user]] has no password; write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' names); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
-a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, group
+a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, max_sessions, group
 a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$, $2a$, $2b$, $2y$, $6$ or $y$); write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
 a.toml:12: user.permissions = "all" is not allowed; write "read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }

@@ -35,6 +35,8 @@ pub struct Account {
     pub rights: Rights,
     /// Whether this is a guest without a password.
     pub anonymous: bool,
+    /// How many sessions it may have, whatever `limits.max_sessions_per_user` says; 0 for any number.
+    pub max_sessions: Option<u32>,
     /// How its home is made when it is missing at a login, if it is.
     pub new_home: Option<NewHome>,
 }
@@ -100,7 +102,7 @@ impl Accounts {
         let guest = |words| {
             let rights = Rights::everywhere(words);
             let (name, home) = ("anonymous".to_owned(), root.path().to_owned());
-            Arc::new(Account { name, home, rights, anonymous: true, new_home: None })
+            Arc::new(Account { name, home, rights, anonymous: true, max_sessions: None, new_home: None })
         };
         let guest = match settings.accounts.anonymous {
             Anonymous::Off => None,

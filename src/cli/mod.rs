@@ -15,12 +15,15 @@ use crate::settings::{Faults, Flags, Loaded, load_usable};
 use crate::tls::Tls;
 
 mod certificate;
+mod group;
 mod health;
 mod operate;
 mod serve;
+mod terms;
 mod user;
 
 pub use certificate::{TlsArgs, tls};
+pub use group::{GroupArgs, group};
 pub use operate::{OperateCommand, operate};
 pub use serve::serve;
 pub use user::{UserArgs, user};
@@ -52,6 +55,8 @@ pub enum Cli {
     Check(ServeArgs),
     /// Edit the accounts file.
     User(UserArgs),
+    /// Edit the groups in the accounts file.
+    Group(GroupArgs),
     /// Make a certificate.
     Tls(TlsArgs),
     /// Ask the running server.
@@ -81,6 +86,8 @@ enum Command {
     ///
     /// A server that runs takes note of each change at the next login.
     User(UserArgs),
+    /// Add, change, remove and list the groups in the accounts file
+    Group(GroupArgs),
     /// Make a certificate for FTPS
     Tls(TlsArgs),
     #[command(flatten)]
@@ -122,6 +129,7 @@ impl From<Line> for Cli {
             Some(Command::Serve(args)) => Self::Serve(args),
             Some(Command::Check(args)) => Self::Check(args),
             Some(Command::User(args)) => Self::User(args),
+            Some(Command::Group(args)) => Self::Group(args),
             Some(Command::Tls(args)) => Self::Tls(args),
             Some(Command::Operate(command)) => Self::Operate(command),
         }

@@ -7,11 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use toml_edit::Value;
 
+use super::terms::{Terms, UserTerms};
 use super::{columns, finish, print};
-use crate::accounts::edit::{AccountsFile, Changes};
+use crate::accounts::edit::{AccountsFile, Kind};
 use crate::accounts::file::{self, Root, User};
-use crate::accounts::{PasswordHash, Terms};
+use crate::accounts::{self, PasswordHash};
 use crate::settings::{Flags, load};
 
 /// More than fits into a command line of FTP is no password for it.
@@ -34,7 +36,7 @@ enum UserCommand {
         /// The login name
         name: String,
         #[command(flatten)]
-        terms: TermArgs,
+        terms: UserTerms,
         #[command(flatten)]
         password: PasswordArgs,
     },
@@ -45,7 +47,7 @@ enum UserCommand {
         /// The login name
         name: String,
         #[command(flatten)]
-        terms: TermArgs,
+        terms: UserTerms,
     },
     /// Change a user's password
     Passwd {
@@ -63,50 +65,6 @@ enum UserCommand {
     List,
 }
 
-/// What can be said of a user besides the password.
-#[derive(Debug, Clone, Args)]
-struct TermArgs {
-    /// The user's directory, relative to the root or absolute below it [default: the root]
-    #[arg(long, value_name = "DIR")]
-    home: Option<String>,
-    /// What the user may do: read-only, read-write, add-only, none, or words such as list,read,create; for a path
-    /// /incoming=add-only, and then several times
-    #[arg(long, value_name = "WORDS")]
-    permissions: Option<Vec<String>>,
-    /// A [[group]] of the accounts file, whose keys hold where the user has none
-    #[arg(long, value_name = "NAME")]
-    group: Option<String>,
-    /// The last day, in UTC
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    expires: Option<String>,
-    /// The networks from which the user may log in, such as 192.0.2.0/24; several with commas
-    #[arg(long, value_name = "NETWORKS")]
-    allow_from: Option<Vec<String>>,
-    /// Let the user in
-    #[arg(long, conflicts_with = "disabled")]
-    enabled: bool,
-    /// Keep the user out
-    #[arg(long)]
-    disabled: bool,
-    /// Make the home at the first login when it is missing
-    #[arg(long)]
-    create_home: bool,
-}
-
-impl TermArgs {
-    fn changes(&self) -> Changes {
-        Changes {
-            home: self.home.clone(),
-            group: self.group.clone(),
-            permissions: self.permissions.clone(),
-            enabled: (self.enabled || self.disabled).then_some(self.enabled),
-            expires: self.expires.clone(),
-            allow_from: self.allow_from.clone(),
-            create_home: self.create_home.then_some(true),
-        }
-    }
-}
-
 /// Where a password comes from. Never from the command line, which everybody on the machine can read.
 #[derive(Debug, Clone, Args)]
 struct PasswordArgs {
@@ -121,38 +79,58 @@ pub fn user(args: &UserArgs) -> ExitCode {
 }
 
 fn run(args: &UserArgs) -> anyhow::Result<()> {
-    let settings = load(args.config.as_deref(), env::vars_os(), &Flags::default())?.settings;
-    let root = Root::of(&settings)?;
-    let path = settings.accounts.file.context(
-        "there is no accounts file; set accounts.file in a settings file and name that with --config, \
-         or set the variable LONGSHORE__ACCOUNTS__FILE",
-    )?;
+    let target = Target::of(args.config.as_deref())?;
     // Passwords are asked for before the file is locked: somebody who thinks about one holds nobody up.
     match &args.command {
-        UserCommand::Add { name, terms, password } => {
-            let directory = check_new(name, terms.home.as_deref(), &root)?;
+        UserCommand::Add { name, terms: Terms(changes), password } => {
+            let text = |key| changes.get(key).and_then(Value::as_str);
+            let directory = check_new(name, text("home"), &target.root)?;
             let password = password.read(name)?;
-            edit(&path, &root, |accounts| accounts.add(name, &password, &terms.changes()))?;
+            target.edit(|accounts| accounts.add_user(name, &password, changes))?;
             // A group may say where it is, or that it is made.
-            if !directory.is_dir() && !terms.create_home && terms.group.is_none() {
+            let is_made = changes.get("create_home").and_then(Value::as_bool) == Some(true);
+            if !directory.is_dir() && !is_made && text("group").is_none() {
                 eprintln!("{name}'s home does not exist yet; make it with: mkdir -p {}", shell_word(&directory));
             }
             Ok(())
         }
-        UserCommand::Set { name, terms } => edit(&path, &root, |accounts| accounts.change(name, &terms.changes())),
+        UserCommand::Set { name, terms } => target.edit(|accounts| accounts.change(Kind::User, name, &terms.0)),
         UserCommand::Passwd { name, password } => {
             let password = password.read(name)?;
-            edit(&path, &root, |accounts| accounts.change_password(name, &password))
+            target.edit(|accounts| accounts.change_password(name, &password))
         }
-        UserCommand::Remove { name } => edit(&path, &root, |accounts| accounts.remove(name)),
-        UserCommand::List => list(&file::read(&path, &root)?),
+        UserCommand::Remove { name } => target.edit(|accounts| accounts.remove(Kind::User, name)),
+        UserCommand::List => list(&file::read(&target.path, &target.root)?),
     }
 }
 
-fn edit(path: &Path, root: &Root, change: impl FnOnce(&mut AccountsFile) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let mut accounts = AccountsFile::open(path, root)?;
-    change(&mut accounts)?;
-    accounts.save()
+/// The accounts file that is meant.
+pub(super) struct Target {
+    path: PathBuf,
+    root: Root,
+}
+
+impl Target {
+    /// The one that the settings file `config` names.
+    pub fn of(config: Option<&Path>) -> anyhow::Result<Self> {
+        let settings = load(config, env::vars_os(), &Flags::default())?.settings;
+        let root = Root::of(&settings)?;
+        let path = settings.accounts.file.context(
+            "there is no accounts file; set accounts.file in a settings file and name that with --config, \
+             or set the variable LONGSHORE__ACCOUNTS__FILE",
+        )?;
+        Ok(Self { path, root })
+    }
+
+    pub fn open(&self) -> anyhow::Result<AccountsFile> {
+        AccountsFile::open(&self.path, &self.root)
+    }
+
+    pub fn edit(&self, change: impl FnOnce(&mut AccountsFile) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut accounts = self.open()?;
+        change(&mut accounts)?;
+        accounts.save()
+    }
 }
 
 /// The absolute home of a user to be added.
@@ -162,7 +140,6 @@ fn check_new(name: &str, home: Option<&str>, root: &Root) -> anyhow::Result<Path
     }
     match home {
         None => Ok(root.path().to_owned()),
-        Some("") => bail!("the home is empty; leave --home out for the root itself"),
         Some(home) => match root.home(Path::new(home)) {
             Ok(directory) => Ok(directory),
             Err(why) => bail!("{home:?} cannot be a home: {why}; name a directory below {}", root.path().display()),
@@ -171,19 +148,20 @@ fn check_new(name: &str, home: Option<&str>, root: &Root) -> anyhow::Result<Path
 }
 
 fn list(users: &[User]) -> anyhow::Result<()> {
-    let row =
-        |user: &User| [user.name.clone(), user.home.display().to_string(), user.rights.to_string(), terms(&user.terms)];
+    let row = |user: &User| [user.name.clone(), user.home.display().to_string(), user.rights.to_string(), terms(user)];
     let head = ["NAME", "HOME", "PERMISSIONS", "TERMS"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(users.iter().map(row)).collect();
     print(&columns(&rows))
 }
 
 /// What the user needs besides the password, in a few words.
-fn terms(terms: &Terms) -> String {
-    let disabled = (!terms.enabled).then(|| "disabled".to_owned());
-    let expires = terms.expires.map(|last| format!("until {last}"));
-    let networks = terms.allow_from.iter().flatten().map(|network| format!("from {network}"));
-    disabled.into_iter().chain(expires).chain(networks).collect::<Vec<_>>().join(", ")
+fn terms(user: &User) -> String {
+    let accounts::Terms { enabled, expires, allow_from } = &user.terms;
+    let disabled = (!enabled).then(|| "disabled".to_owned());
+    let expires = expires.map(|last| format!("until {last}"));
+    let networks = allow_from.iter().flatten().map(|network| format!("from {network}"));
+    let sessions = user.max_sessions.filter(|limit| *limit > 0).map(|limit| format!("at most {limit} sessions"));
+    disabled.into_iter().chain(expires).chain(networks).chain(sessions).collect::<Vec<_>>().join(", ")
 }
 
 impl PasswordArgs {

@@ -120,7 +120,7 @@ impl Session {
         if account.anonymous {
             return Ok(None);
         }
-        let limit = self.shared.settings.limits.max_sessions_per_user;
+        let limit = account.max_sessions.unwrap_or(self.shared.settings.limits.max_sessions_per_user);
         self.shared.limits.enter(&account.name, limit).map(Some).ok_or(limit)
     }
 

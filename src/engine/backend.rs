@@ -234,7 +234,8 @@ mod tests {
         let homes = Homes::open(&root).unwrap();
         let home = root.join("alice");
         let rights = Rights::everywhere(Words::READ_WRITE);
-        let account = Account { name: "alice".to_owned(), home, rights, anonymous: false, new_home: None };
+        let account =
+            Account { name: "alice".to_owned(), home, rights, anonymous: false, max_sessions: None, new_home: None };
         (base, homes, account)
     }
 

@@ -243,12 +243,14 @@ fn accounts_are_set_and_faulty_changes_are_not_written() {
     let set = |args: &[&str]| run(&dir, &[&["user", "set", "ann", "--config", "c.toml"], args].concat());
     let done = set(&["--permissions", "list,read,mkdir", "--expires", "2099-12-31", "--allow-from", "127.0.0.1,::1"]);
     assert!(done.status.success(), "{}", stderr(&done));
-    assert!(set(&["--disabled"]).status.success());
+    assert!(set(&["--enabled=false", "--max-sessions", "2"]).status.success());
     let file = fs::read_to_string(&path).unwrap();
     assert!(file.starts_with("# staff\n") && file.contains("\"ann\" # head"), "{file}");
     let listed = stdout(&run(&dir, &["user", "list", "--config", "c.toml"]));
     assert!(
-        listed.contains("list+read+mkdir  disabled, until 2099-12-31, from 127.0.0.1/32, from ::1/128"),
+        listed.contains(
+            "list+read+mkdir  disabled, until 2099-12-31, from 127.0.0.1/32, from ::1/128, at most 2 sessions"
+        ),
         "{listed}"
     );
     for (args, fault) in [
@@ -257,13 +259,29 @@ fn accounts_are_set_and_faulty_changes_are_not_written() {
         (["--permissions", "everything"], "user.permissions"),
         (["--group", "staff"], "there is no such group"),
         (["--home", "../.."], "user.home"),
+        (["--max-sessions", "many"], "user.max_sessions"),
+        (["--create-home=perhaps", "--enabled"], "user.create_home"),
     ] {
         let refused = set(&args);
         assert_eq!(refused.status.code(), Some(78), "{args:?}");
         assert!(stderr(&refused).contains(fault), "{}", stderr(&refused));
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), file);
-    assert_eq!(run(&dir, &["user", "set", "ann", "--enabled", "--disabled"]).status.code(), Some(2));
+
+    let group = |args: &[&str]| run(&dir, &[&["group"], args, &["--config", "c.toml"]].concat());
+    assert!(group(&["add", "staff", "--home", "staff", "--create-home"]).status.success());
+    assert!(group(&["set", "staff", "--permissions", "/=read-write"]).status.success());
+    assert_eq!(group(&["set", "staff", "--expires", "soon"]).status.code(), Some(78));
+    assert!(stderr(&group(&["set", "class", "--expires", "2099-12-31"])).contains("longshore group list"));
+    assert!(set(&["--group", "staff"]).status.success());
+    let says = r#"staff  home = "staff", create_home = true, permissions = { "/" = "read-write" }"#;
+    let listed = stdout(&group(&["list"]));
+    assert!(listed.contains(says), "{listed}");
+    let refused = stderr(&group(&["remove", "staff"]));
+    assert!(refused.contains(r#"user.group = "staff" is not allowed (there is no such group)"#), "{refused}");
+    assert!(set(&["--group", ""]).status.success());
+    assert!(group(&["remove", "staff"]).status.success());
+    assert_eq!(fs::read_to_string(&path).unwrap(), file);
 
     // Enabled again, the hash of another program lets her in.
     assert!(set(&["--enabled"]).status.success());

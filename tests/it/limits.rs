@@ -419,6 +419,26 @@ fn an_account_has_its_sessions_and_guests_are_not_counted() {
 }
 
 #[test]
+fn what_an_account_or_its_group_says_of_sessions_comes_before_the_setting() {
+    let server = Server::builder()
+        .account_with("alice", "looking-glass", "group = \"class\"")
+        .account_with("bob", "builder", "group = \"class\"\nmax_sessions = 0")
+        .accounts_text("\n[[group]]\nname = \"class\"\nmax_sessions = 2\n")
+        .limits("max_sessions_per_user = 1")
+        .start();
+    let log_in = |name: &str, password: &str| {
+        let mut ftp = Ftp::connect(server.address());
+        ftp.login(name, password);
+        ftp
+    };
+    let _alice = [0; 2].map(|_| log_in("alice", "looking-glass"));
+    let _bob = [0; 3].map(|_| log_in("bob", "builder"));
+    let mut third = Ftp::connect(server.address());
+    third.expect(331, "USER alice");
+    assert!(third.expect(530, "PASS looking-glass").text().contains("alice has 2 sessions"));
+}
+
+#[test]
 fn an_address_that_connects_too_often_is_refused_and_others_are_not() {
     let server = Server::builder().limits("accept_rate = 1").start();
     // Ten seconds' worth may come at once.

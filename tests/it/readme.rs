@@ -14,13 +14,14 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 9] = [
+const BLOCKS: [(&str, &str); 10] = [
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
     ("cargo run --release -- check", "the_check_finds_the_shipped_settings_good"),
     ("longshore tls self-signed", "the_ftps_block_serves_encrypted"),
     ("mkdir -p ftp/ann", "the_accounts_block_makes_an_account_that_can_log_in"),
+    ("longshore group add", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore user set", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
@@ -255,6 +256,9 @@ fn the_permissions_block_gives_an_account_its_rules() {
     let users = dir.path().join("users.toml");
     fs::write(&users, format!("{}\n{group}\n", fs::read_to_string(&users).unwrap())).unwrap();
     run(&block("longshore user set"), dir.path());
+    let groups = run(&block("longshore group add"), dir.path());
+    let staff = r#"home = "staff", create_home = true, max_sessions = 5, permissions = "read-only""#;
+    assert!(groups.contains("class ") && groups.contains(staff), "{groups}");
     let script = "printf 'x\\n' | longshore user add bob --group class --config longshore.toml --password-stdin";
     let listed = run(&format!("{script}; longshore user list --config longshore.toml"), dir.path());
     let bob = listed.lines().find(|line| line.starts_with("bob ")).unwrap();
