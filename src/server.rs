@@ -129,12 +129,10 @@ impl Server {
         &self.shared.events
     }
 
-    /// Reads the certificate and its key again, if they have changed; a faulty pair is logged and not taken. Handshakes do
-    /// the same by themselves.
-    pub fn reload(&self) {
-        if let Some(tls) = &self.shared.tls {
-            tls.follow();
-        }
+    /// Reads the certificate and its key again, if they have changed, and says whether it has taken them; a faulty pair is
+    /// logged and not taken. Handshakes do the same by themselves.
+    pub fn reload(&self) -> bool {
+        self.shared.tls.as_ref().is_some_and(Tls::follow)
     }
 
     /// Its sockets: the listeners, and of each session the control connection, the passive port on offer and the data

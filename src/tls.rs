@@ -119,21 +119,23 @@ impl Tls {
         (config, binding)
     }
 
-    /// Reads the files again when they have changed. A faulty pair is reported once, and the old one stays in force.
-    pub fn follow(&self) {
-        let (Some(certificate), Some(key)) = (&self.settings.certificate, &self.settings.key) else { return };
+    /// Reads the files again when they have changed, and says whether what they hold is in force now. A faulty pair is
+    /// reported once, and the old one stays in force.
+    pub fn follow(&self) -> bool {
+        let (Some(certificate), Some(key)) = (&self.settings.certificate, &self.settings.key) else { return false };
         let now = seen(certificate, key);
         if self.pair.read().unwrap_or_else(PoisonError::into_inner).seen == now {
-            return;
+            return false;
         }
         let mut pair = self.pair.write().unwrap_or_else(PoisonError::into_inner);
         if pair.seen == now {
-            return;
+            return false;
         }
         match Pair::read(&self.settings, now) {
             Ok(new) => {
                 *pair = new;
                 tracing::info!(certificate = %certificate.display(), "the certificate was read again");
+                true
             }
             Err(wrong) => {
                 pair.seen = now;
@@ -141,6 +143,7 @@ impl Tls {
                     let text = with_value(&self.settings, name, &text);
                     tracing::error!("{text}; the certificate read before stays in force");
                 }
+                false
             }
         }
     }

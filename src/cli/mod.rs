@@ -18,6 +18,7 @@ mod certificate;
 mod group;
 mod health;
 mod operate;
+mod reload;
 mod serve;
 mod terms;
 mod user;

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::block_in_place;
 
+use super::reload::reload;
 use super::{ServeArgs, failure, print, serve_settings};
 use crate::accounts::privacy;
 use crate::admin::{Admin, place};
@@ -50,12 +52,12 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let mut hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
         let server = Server::start(settings).await?;
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
-        let admin = open_admin_socket(&server)?;
+        let admin = open_admin_socket(&server, args)?;
         announce(server.settings(), server.addresses());
         let name = loop {
             tokio::select! {
                 (name, _) = signals.next() => break name,
-                _ = hangup.recv() => server.reload(),
+                _ = hangup.recv() => drop(block_in_place(|| reload(args, &server))),
             }
         };
         tracing::info!("{name}: stopping; running transfers may finish");
@@ -81,12 +83,13 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Opens the socket for `longshore sessions` and the like. Where nobody asked for one, the server does without it.
-fn open_admin_socket(server: &Server) -> anyhow::Result<Option<Admin>> {
+fn open_admin_socket(server: &Server, args: &ServeArgs) -> anyhow::Result<Option<Admin>> {
     let setting = &server.settings().server.admin_socket;
     let port = server.addresses().first().map_or(0, SocketAddr::port);
     let Some(path) = place::of_server(setting, port) else { return Ok(None) };
     let shown = path.display().to_string();
-    match Admin::start(server.clone(), path) {
+    let (again, args) = (server.clone(), args.clone());
+    match Admin::start(server.clone(), path, Box::new(move || reload(&args, &again))) {
         Ok(admin) => Ok(Some(admin)),
         Err(error) if *setting == AdminSocket::Auto => {
             tracing::warn!(%error, path = shown, "no admin socket; set server.admin_socket to a path for one, or to \"\"");

@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fixture::{LONGSHORE, Process, Server, left_out, no_ipv6, noise, poll};
+use crate::fixture::{LONGSHORE, Process, Server, left_out, no_ipv6, noise, poll, self_signed};
 use crate::ftp::{Ftp, accept, port_argument, reset};
 
 /// A socket: its own end, the other one (none where it listens).
@@ -276,6 +276,25 @@ fn failed_logins_are_shown_and_forgotten() {
     assert_eq!(server.ask_json(&["unblock", "--all"]), json!(1));
     Ftp::connect(server.address()).login("ann", "secret");
     assert!(server.events().iter().filter(|event| event["event"] == "login_delayed").count() <= 1);
+}
+
+#[test]
+fn a_reload_says_what_is_new_and_what_is_wrong() {
+    let server = Server::builder().admin().tls(&[]).start();
+    assert_eq!(text(&server.ask(&["reload"])), "nothing has changed\n");
+    let config = server.beside("longshore.toml");
+    let written = fs::read_to_string(&config).unwrap();
+    fs::write(&config, written.replace("[storage]\n", "[storage]\numask = \"029\"\n")).unwrap();
+    let why = failure(&server.ask(&["reload"]));
+    assert!(why.contains("nothing was changed") && why.contains("umask = \"029\" is not allowed"), "{why}");
+    fs::write(&config, written.replace("[storage]\n", "[storage]\numask = \"027\"\n")).unwrap();
+    let (certificate, key) = (server.beside("certificate.pem"), server.beside("key.pem"));
+    fs::remove_file(&certificate).unwrap();
+    fs::remove_file(&key).unwrap();
+    self_signed(&certificate, &key);
+    let news = server.ask_json(&["reload"]);
+    let expected = ["the certificate was read again", "storage.umask = \"027\" takes effect at the next start"];
+    assert_eq!(news, json!(expected));
 }
 
 #[test]
