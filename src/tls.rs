@@ -22,7 +22,12 @@ use tokio::time::timeout;
 use x509_parser::parse_x509_certificate;
 
 use crate::settings::value::quoted;
-use crate::settings::{Faults, Loaded, TlsSettings, TlsVersion};
+use crate::settings::{ClientCertificates, Faults, Loaded, TlsSettings, TlsVersion};
+
+mod clients;
+mod subject;
+
+pub(crate) use subject::Subject;
 
 /// How long a client may take for its handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -53,7 +58,7 @@ struct Pair {
 }
 
 /// What changes when a file is replaced or written.
-type Seen = [Option<(u64, u64, u64, i64, i64, i64)>; 2];
+type Seen = [Option<(u64, u64, u64, i64, i64, i64)>; 3];
 
 /// What is wrong with the value of a key, as it follows `key = value`.
 type Wrong = (&'static str, String);
@@ -61,14 +66,14 @@ type Wrong = (&'static str, String);
 impl Tls {
     /// Reads what the settings name; `None` when they name no certificate.
     pub fn load(settings: &TlsSettings) -> Result<Option<Self>, Vec<Wrong>> {
-        let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
+        let (Some(_), Some(key)) = (&settings.certificate, &settings.key) else {
             return Ok(None);
         };
         let tickets = ring::Ticketer::new()
             .map_err(|error| vec![("tls.certificate", format!("cannot be used: no random numbers: {error}"))])?;
         let memory = Arc::new(Memory { tickets, cache: ServerSessionMemoryCache::new(CACHED_SESSIONS) });
         warn_of_a_public_key(key);
-        let seen = seen(certificate, key);
+        let seen = seen(settings);
         let pair = Pair::read(settings, seen)?;
         Ok(Some(Self { settings: settings.clone(), memory, pair: RwLock::new(pair) }))
     }
@@ -97,13 +102,15 @@ impl Tls {
     /// Begins TLS on the control connection of an FTP session.
     pub async fn accept_control(&self, stream: &TcpStream, session: u64) -> io::Result<Channel> {
         self.follow();
-        let (config, binding) = self.config(session);
+        // A certificate is shown anew in each session: a ticket would outlive a change of `client_ca`.
+        let anew = self.settings.client_certificates != ClientCertificates::Off;
+        let (config, binding) = self.config(session, anew);
         Channel::accept(stream, config, binding, CONTROL_PIECE).await
     }
 
     /// Begins TLS on a data connection of an FTP session, for a download or an upload.
     pub async fn accept_data(&self, stream: &TcpStream, session: u64, upload: bool) -> io::Result<Channel> {
-        let (mut config, binding) = self.config(session);
+        let (mut config, binding) = self.config(session, false);
         // OpenSSL presents a ticket of TLS 1.3 only once, so a download brings the next one (curl lives on that). An
         // uploading client may leave it unread in its socket, and its close becomes a reset that takes the last bytes
         // along: curl does.
@@ -111,8 +118,9 @@ impl Tls {
         Channel::accept(stream, config, binding, DATA_PIECE).await
     }
 
-    fn config(&self, session: u64) -> (ServerConfig, Arc<Binding>) {
-        let binding = Arc::new(Binding { memory: Arc::clone(&self.memory), session, resumed: AtomicU64::new(0) });
+    fn config(&self, session: u64, anew: bool) -> (ServerConfig, Arc<Binding>) {
+        let memory = Arc::clone(&self.memory);
+        let binding = Arc::new(Binding { memory, session, anew, resumed: AtomicU64::new(0) });
         let mut config = ServerConfig::clone(&self.pair.read().unwrap_or_else(PoisonError::into_inner).config);
         config.ticketer = Arc::clone(&binding) as _;
         config.session_storage = Arc::clone(&binding) as _;
@@ -122,8 +130,7 @@ impl Tls {
     /// Reads the files again when they have changed, and says whether what they hold is in force now. A faulty pair is
     /// reported once, and the old one stays in force.
     pub fn follow(&self) -> bool {
-        let (Some(certificate), Some(key)) = (&self.settings.certificate, &self.settings.key) else { return false };
-        let now = seen(certificate, key);
+        let now = seen(&self.settings);
         if self.pair.read().unwrap_or_else(PoisonError::into_inner).seen == now {
             return false;
         }
@@ -134,6 +141,7 @@ impl Tls {
         match Pair::read(&self.settings, now) {
             Ok(new) => {
                 *pair = new;
+                let certificate = self.settings.certificate.as_deref().unwrap_or(Path::new(""));
                 tracing::info!(certificate = %certificate.display(), "the certificate was read again");
                 true
             }
@@ -150,14 +158,18 @@ impl Tls {
 }
 
 fn with_value(settings: &TlsSettings, name: &str, text: &str) -> String {
-    let path = if name == "tls.key" { &settings.key } else { &settings.certificate };
+    let path = match name {
+        "tls.key" => &settings.key,
+        "tls.client_ca" => &settings.client_ca,
+        _ => &settings.certificate,
+    };
     let path = path.as_deref().unwrap_or(Path::new("")).to_string_lossy();
     format!("{name} = {} {text}", quoted(&path))
 }
 
-fn seen(certificate: &Path, key: &Path) -> Seen {
-    [certificate, key].map(|path| {
-        let found = fs::metadata(path).ok()?;
+fn seen(settings: &TlsSettings) -> Seen {
+    [&settings.certificate, &settings.key, &settings.client_ca].map(|path| {
+        let found = fs::metadata(path.as_deref()?).ok()?;
         Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec(), found.ctime_nsec()))
     })
 }
@@ -187,9 +199,10 @@ impl Pair {
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
         };
         let provider: Arc<CryptoProvider> = ring::default_provider().into();
+        let clients = clients::verifier(settings, &provider).map_err(|wrong| vec![wrong])?;
         let built = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+            .and_then(|builder| builder.with_client_cert_verifier(clients).with_single_cert(chain, key));
         let config = built.map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 vec![("tls.key", "does not fit the certificate; name the key that it was made for".to_owned())]
@@ -215,6 +228,8 @@ struct Memory {
 struct Binding {
     memory: Arc<Memory>,
     session: u64,
+    /// Nothing is resumed.
+    anew: bool,
     /// The FTP session whose TLS session was looked up last; they count from 1.
     resumed: AtomicU64,
 }
@@ -225,7 +240,7 @@ impl Binding {
     }
 
     fn unbind(&self, bound: &[u8]) -> Option<Vec<u8>> {
-        let (session, remembered) = bound.split_first_chunk()?;
+        let (session, remembered) = bound.split_first_chunk().filter(|_| !self.anew)?;
         self.resumed.store(u64::from_be_bytes(*session), Ordering::Relaxed);
         Some(remembered.to_vec())
     }
@@ -269,13 +284,8 @@ impl StoresServerSessions for Binding {
 
 /// The certificates of a PEM file, the server's own first. The words of a fault follow `key = value`.
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|error| format!("is no PEM file: {error}; write the certificate as PEM"))?;
-    let Some(own) = chain.first() else {
-        return Err("has no certificate in it; name a PEM file with BEGIN CERTIFICATE".to_owned());
-    };
-    let (_, parsed) = parse_x509_certificate(own)
+    let chain = read_certificates(path)?;
+    let (_, parsed) = parse_x509_certificate(&chain[0])
         .map_err(|error| format!("is no certificate that can be read: {error}; make it anew"))?;
     let (begin, end) = (parsed.validity().not_before, parsed.validity().not_after);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
@@ -288,6 +298,17 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         ));
     }
     Ok(chain)
+}
+
+/// The certificates of a PEM file, at least one.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|error| format!("is no PEM file: {error}; write the certificate as PEM"))?;
+    match found.is_empty() {
+        true => Err("has no certificate in it; name a PEM file with BEGIN CERTIFICATE".to_owned()),
+        false => Ok(found),
+    }
 }
 
 /// The first private key of a PEM file.
@@ -405,6 +426,11 @@ impl Channel {
         resumed.then(|| self.binding.resumed.load(Ordering::Relaxed))
     }
 
+    /// The certificate that the client has shown, of an issuer in `tls.client_ca`; what is resumed remembers it.
+    pub fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.connection.peer_certificates()?.first()
+    }
+
     /// `1.2` or `1.3`.
     pub fn version(&self) -> &'static str {
         match self.connection.protocol_version() {
@@ -514,6 +540,28 @@ mod tests {
         ] {
             assert_eq!(wrong(certificate, key), [(name, text.to_owned())]);
         }
+    }
+
+    #[test]
+    fn issuers_of_clients_that_cannot_be_used_are_named_with_their_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let (certificate, key) = pair(4000);
+        let settings = TlsSettings {
+            certificate: place("certificate.pem", &certificate),
+            key: place("key.pem", &key),
+            client_certificates: ClientCertificates::Request,
+            client_ca: place("ca.pem", &key),
+            ..TlsSettings::default()
+        };
+        let text = "has no certificate in it; name a PEM file with BEGIN CERTIFICATE";
+        assert_eq!(Tls::load(&settings).err(), Some(vec![("tls.client_ca", text.to_owned())]));
+        place("ca.pem", &certificate);
+        assert!(Tls::load(&settings).is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::settings::document::{self, Table};
 use crate::settings::value::{self, Bad, Parsed};
 use crate::settings::{Faults, Settings, address};
 use crate::storage::rights::{Action, Rights, Words};
+use crate::tls::Subject;
 
 /// A user as written.
 #[derive(Debug, Clone)]
@@ -165,6 +166,18 @@ static KEYS: &[Key] = &[
         help: "How many sessions at once, whatever limits.max_sessions_per_user says; 0 for any number",
         allowed: "a whole number from 1 to 1000000, or 0 for no limit",
         set: |draft, value, _| value::number(value, 0..=1_000_000).map(|it| draft.max_sessions = Some(it)),
+    },
+    Key {
+        name: "client_certificate",
+        of_groups: false,
+        form: Form::Text("SUBJECT"),
+        help: "The subject of the client's certificate, such as CN=alice, without which nobody is let in",
+        allowed: "the subject of a certificate as RFC 4514 writes it, such as \"CN=alice,O=Example\"",
+        set: |draft, value, _| {
+            let subject = value::text(value)?.parse::<Subject>().map_err(|why| Bad::because(value, why))?;
+            draft.terms.client_certificate = Some(subject);
+            Ok(())
+        },
     },
     Key {
         name: GROUP,
@@ -511,7 +524,7 @@ mod tests {
                     max_sessions = 0\n";
         let users = parse_users(text).unwrap();
         let shown = users.iter().map(|user| {
-            let Terms { enabled, expires, allow_from } = &user.terms;
+            let Terms { enabled, expires, allow_from, .. } = &user.terms;
             let (home, networks) = (user.home.display(), allow_from.as_ref().map_or(0, Vec::len));
             let expires = expires.unwrap();
             let sessions = user.max_sessions.unwrap();
@@ -596,7 +609,7 @@ a.toml:18: user.group = 1 is not allowed; write the name of a [[group]] in this 
         let expected = r#"a.toml:1: there is no "users" in an accounts file (did you mean [[user]]?); write one of [[user]], [[group]]
 a.toml:2: this [[user]] has no password; write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' names); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
-a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, max_sessions, group
+a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, max_sessions, client_certificate, group
 a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$, $2a$, $2b$, $2y$, $6$ or $y$); write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
 a.toml:12: user.permissions = "all" is not allowed; write "read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }

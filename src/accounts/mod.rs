@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::settings::{Anonymous, Faults, Settings};
 use crate::storage::rights::{Rights, Words};
+use crate::tls::Subject;
 use register::Register;
 
 pub(crate) mod edit;
@@ -41,6 +42,15 @@ pub struct Account {
     pub new_home: Option<NewHome>,
 }
 
+/// Who asks to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The client's address.
+    pub address: IpAddr,
+    /// The subject of the certificate that the client has shown.
+    pub(crate) certificate: Option<Subject>,
+}
+
 /// How a missing home is made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewHome {
@@ -61,6 +71,8 @@ pub enum Refusal {
     Expired,
     /// The password is right, but the client's address is not among those of the account.
     NotFromHere,
+    /// The password is right, but the client has not shown the certificate that the account names.
+    NoCertificate,
     /// `anonymous` or `ftp`, which the settings keep out.
     AnonymousOff,
     /// The password could not be checked, because the server is stopping.
@@ -75,6 +87,7 @@ impl fmt::Display for Refusal {
             Self::Disabled => "the account is disabled",
             Self::Expired => "the account has expired",
             Self::NotFromHere => "the account may not log in from this address",
+            Self::NoCertificate => "the client has not shown the account's certificate",
             Self::AnonymousOff => "anonymous users are not let in",
             Self::Stopping => "the server is stopping",
         })
@@ -121,19 +134,25 @@ impl Accounts {
         self.register.users().knows(name) || (is_anonymous(name) && self.guest.is_some())
     }
 
-    /// The account of `name`, if `password` is its password and it may log in now from `client`. Guests may have any
-    /// password.
-    pub async fn authenticate(&self, name: &str, password: &[u8], client: IpAddr) -> Result<Arc<Account>, Refusal> {
+    /// The account of `name`, if `password` is its password and `caller` may log in to it now. Guests may have any
+    /// password. `None` for the password will do where the account names a certificate, and `caller` has shown that.
+    pub async fn authenticate(
+        &self,
+        name: &str,
+        password: Option<&[u8]>,
+        caller: &Caller,
+    ) -> Result<Arc<Account>, Refusal> {
         if is_anonymous(name) {
             return self.guest.clone().ok_or(Refusal::AnonymousOff);
         }
         let permit = self.checks.clone().acquire_owned().await.map_err(|_| Refusal::Stopping)?;
-        let (register, name, password) = (Arc::clone(&self.register), name.to_owned(), password.to_owned());
+        let (register, name, caller) = (Arc::clone(&self.register), name.to_owned(), caller.clone());
+        let password = password.map(<[u8]>::to_owned);
         let check = spawn_blocking(move || {
             let users = register.fresh_users();
-            let result = users.check(&name, &password);
+            let result = users.check(&name, password.as_deref());
             let result = result.and_then(|(account, terms)| {
-                terms.check(SystemTime::now(), client)?;
+                terms.check(SystemTime::now(), &caller)?;
                 Ok(account)
             });
             // Held by the work itself: a client that hangs up does not make room for another check beside it.
@@ -148,7 +167,7 @@ impl Accounts {
 mod tests {
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const HERE: Caller = Caller { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), certificate: None };
 
     /// A file with one user, and its accounts.
     fn accounts(anonymous: Anonymous) -> (tempfile::NamedTempFile, Accounts) {
@@ -164,10 +183,10 @@ mod tests {
     #[tokio::test]
     async fn right_password_opens_the_account_and_a_wrong_one_does_not() {
         let (_file, accounts) = accounts(Anonymous::ReadOnly);
-        let ann = accounts.authenticate("ann", b"mooring", HERE).await.unwrap();
+        let ann = accounts.authenticate("ann", Some(b"mooring"), &HERE).await.unwrap();
         assert_eq!((&*ann.name, ann.anonymous), ("ann", false));
-        assert_eq!(accounts.authenticate("ann", b"", HERE).await, Err(Refusal::WrongPassword));
-        assert_eq!(accounts.authenticate("Ann", b"mooring", HERE).await, Err(Refusal::UnknownUser));
+        assert_eq!(accounts.authenticate("ann", Some(b""), &HERE).await, Err(Refusal::WrongPassword));
+        assert_eq!(accounts.authenticate("Ann", Some(b"mooring"), &HERE).await, Err(Refusal::UnknownUser));
         assert!(accounts.knows("ann") && !accounts.knows("Ann"));
     }
 
@@ -176,11 +195,11 @@ mod tests {
         let (_file, open) = accounts(Anonymous::ReadOnly);
         for name in ["anonymous", "ftp", "Anonymous"] {
             assert!(open.knows(name));
-            assert!(open.authenticate(name, b"", HERE).await.unwrap().anonymous);
+            assert!(open.authenticate(name, Some(b""), &HERE).await.unwrap().anonymous);
         }
         let (_file, closed) = accounts(Anonymous::Off);
         assert!(!closed.knows("ftp"));
-        assert_eq!(closed.authenticate("ftp", b"x", HERE).await, Err(Refusal::AnonymousOff));
+        assert_eq!(closed.authenticate("ftp", Some(b"x"), &HERE).await, Err(Refusal::AnonymousOff));
     }
 
     #[tokio::test]
@@ -188,7 +207,7 @@ mod tests {
         let (_file, accounts) = accounts(Anonymous::ReadOnly);
         let cores = accounts.checks.available_permits();
         let taken = accounts.checks.acquire_many(u32::try_from(cores).unwrap()).await.unwrap();
-        let check = accounts.authenticate("nobody", b"x", HERE);
+        let check = accounts.authenticate("nobody", Some(b"x"), &HERE);
         tokio::pin!(check);
         assert!(is_pending(check.as_mut()).await);
         drop(taken);

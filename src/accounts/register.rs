@@ -57,10 +57,15 @@ impl Users {
         self.by_name.contains_key(name)
     }
 
-    /// The account of `name` and its terms, if `password` is its password. Every refusal costs the same: a
+    /// The account of `name` and its terms, if `password` is its password; without one, if its terms name a certificate,
+    /// which they check. Every refusal costs the same: a
     /// [`PasswordHash::verify`] of each kind and cost that there is.
-    pub fn check(&self, name: &str, password: &[u8]) -> Result<(Arc<Account>, &Terms), Refusal> {
+    pub fn check(&self, name: &str, password: Option<&[u8]>) -> Result<(Arc<Account>, &Terms), Refusal> {
         let entry = self.by_name.get(name);
+        let Some(password) = password else {
+            let entry = entry.filter(|entry| entry.terms.client_certificate.is_some()).ok_or(Refusal::UnknownUser)?;
+            return Ok((Arc::clone(&entry.account), &entry.terms));
+        };
         if let Some(entry) = entry.filter(|entry| entry.password.verify(password)) {
             return Ok((Arc::clone(&entry.account), &entry.terms));
         }
@@ -178,7 +183,7 @@ mod tests {
         assert_eq!(costs("nobody").len(), 3);
         for (name, _) in hashes {
             assert_eq!(costs(name), costs("nobody"), "{name}");
-            assert_eq!(users.check(name, b"wrong").err(), Some(Refusal::WrongPassword));
+            assert_eq!(users.check(name, Some(b"wrong")).err(), Some(Refusal::WrongPassword));
         }
         let empty = Users::new(Vec::new(), None).unwrap();
         assert_eq!(empty.decoys_beside(None).count(), 1, "nor does an empty file tell that it is empty");
@@ -195,8 +200,8 @@ mod tests {
         assert!(Arc::ptr_eq(&register.fresh_users(), &register.users()), "an unchanged file is not read again");
 
         write("robert").unwrap();
-        assert_eq!(register.fresh_users().check("ann", b"mooring").err(), Some(Refusal::UnknownUser));
-        assert!(register.fresh_users().check("robert", b"mooring").is_ok());
+        assert_eq!(register.fresh_users().check("ann", Some(b"mooring")).err(), Some(Refusal::UnknownUser));
+        assert!(register.fresh_users().check("robert", Some(b"mooring")).is_ok());
         assert!(register.users().knows("robert"));
 
         fs::write(&path, "[[user]").unwrap();

@@ -149,6 +149,7 @@ pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
         "log.sessions",
         "tls.certificate",
         "tls.key",
+        "tls.client_ca",
     ];
     if faults.leave_usable(&places) {
         faults.extend(loaded.check_places());

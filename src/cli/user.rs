@@ -156,12 +156,20 @@ fn list(users: &[User]) -> anyhow::Result<()> {
 
 /// What the user needs besides the password, in a few words.
 fn terms(user: &User) -> String {
-    let accounts::Terms { enabled, expires, allow_from } = &user.terms;
+    let accounts::Terms { enabled, expires, allow_from, client_certificate } = &user.terms;
     let disabled = (!enabled).then(|| "disabled".to_owned());
     let expires = expires.map(|last| format!("until {last}"));
     let networks = allow_from.iter().flatten().map(|network| format!("from {network}"));
     let sessions = user.max_sessions.filter(|limit| *limit > 0).map(|limit| format!("at most {limit} sessions"));
-    disabled.into_iter().chain(expires).chain(networks).chain(sessions).collect::<Vec<_>>().join(", ")
+    let certificate = client_certificate.as_ref().map(|_| "with a certificate".to_owned());
+    disabled
+        .into_iter()
+        .chain(expires)
+        .chain(networks)
+        .chain(certificate)
+        .chain(sessions)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl PasswordArgs {

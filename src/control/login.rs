@@ -10,11 +10,12 @@ use super::parameters::Parameters;
 use super::protection::Protection;
 use super::reply::Reply;
 use super::session::{Answer, AtEnd, Session};
-use crate::accounts::{Account, Refusal, is_anonymous};
+use crate::accounts::{Account, Caller, Refusal, is_anonymous};
 use crate::engine::{Engine, NotLetIn};
 use crate::limits::UserPermit;
 use crate::sessions::{CloseReason, LoginOutcome, What};
 use crate::storage::{Storage, VirtualPath};
+use crate::tls::Subject;
 
 /// Somebody who is logged in.
 pub(super) struct Login {
@@ -26,15 +27,29 @@ pub(super) struct Login {
 
 impl Session {
     /// USER. Whether there is such an account is told by nothing here.
-    pub(super) fn user(&mut self, name: &[u8]) -> Reply {
+    pub(super) async fn user(&mut self, name: &[u8]) -> Answer {
         self.log_out();
-        self.user = Some(name.to_vec());
-        match std::str::from_utf8(name) {
+        let reply = match std::str::from_utf8(name) {
             Ok(name) if is_anonymous(name) => {
                 Reply::new(331, "Anonymous login: give your e-mail address as the password.")
             }
+            Ok(text) if self.shared.settings.tls.certificate_login && self.certificate().is_some() => {
+                // What does not fit is no failed login: the password is still to come.
+                if let Ok(admitted) = self.check(text, None).await {
+                    self.attempts += 1;
+                    return self.decide(name, Ok(admitted), 232);
+                }
+                Reply::new(331, "Now the password.")
+            }
             _ => Reply::new(331, "Now the password."),
-        }
+        };
+        self.user = Some(name.to_vec());
+        reply.into()
+    }
+
+    /// The subject of the certificate that the client has shown.
+    fn certificate(&self) -> Option<Subject> {
+        Subject::of(self.wire.client_certificate()?)
     }
 
     pub(super) async fn pass(&mut self, password: &[u8]) -> Answer {
@@ -44,11 +59,16 @@ impl Session {
         self.attempts += 1;
         let result = match self.wait_for_turn(&user).await {
             Ok(()) => match std::str::from_utf8(&user) {
-                Ok(name) => self.check(name, password).await,
+                Ok(name) => self.check(name, Some(password)).await,
                 Err(_) => Err(NotLetIn::Refused(Refusal::UnknownUser)),
             },
             Err(refused) => Err(refused),
         };
+        self.decide(&user, result, 230)
+    }
+
+    /// What becomes of a login of `user`; `welcome` is the code of the reply to one that is let in.
+    fn decide(&mut self, user: &[u8], result: Result<(Arc<Account>, Storage), NotLetIn>, welcome: u16) -> Answer {
         let client = self.recorder.ends().client.ip();
         let place = result.as_ref().map_or(Ok(None), |(account, _)| self.place(account));
         let outcome = match &result {
@@ -59,18 +79,19 @@ impl Session {
             Err(NotLetIn::Refused(Refusal::Disabled)) => LoginOutcome::Disabled,
             Err(NotLetIn::Refused(Refusal::Expired)) => LoginOutcome::Expired,
             Err(NotLetIn::Refused(Refusal::NotFromHere)) => LoginOutcome::NotFromHere,
+            Err(NotLetIn::Refused(Refusal::NoCertificate)) => LoginOutcome::NoCertificate,
             Err(NotLetIn::Refused(Refusal::AnonymousOff)) => LoginOutcome::AnonymousOff,
             Err(NotLetIn::Refused(Refusal::Stopping) | NotLetIn::NoHome | NotLetIn::Unavailable) => {
                 LoginOutcome::Unavailable
             }
         };
         // Only now: the login may have read the accounts file again.
-        let printable = self.printable_user(&user);
+        let printable = self.printable_user(user);
         match &result {
             // A guest shows no password, so that is no reason to forget anything.
-            Ok((account, _)) if !account.anonymous => self.shared.limits.login_succeeded(&user, client),
+            Ok((account, _)) if !account.anonymous => self.shared.limits.login_succeeded(user, client),
             Err(NotLetIn::Refused(refusal)) if *refusal != Refusal::Stopping => {
-                self.shared.limits.login_failed(&user, &printable, client, Instant::now());
+                self.shared.limits.login_failed(user, &printable, client, Instant::now());
             }
             _ => {}
         }
@@ -80,7 +101,7 @@ impl Session {
                 let text = format!("{} has {limit} sessions, as many as it may have. Close one of them.", account.name);
                 Reply::new(530, text).into()
             }
-            (Ok((account, storage)), Ok(place)) => self.welcome(account, storage, place).into(),
+            (Ok((account, storage)), Ok(place)) => self.welcome(welcome, account, storage, place).into(),
             (Err(NotLetIn::NoHome), _) => {
                 Reply::new(530, "Your home directory cannot be opened. Tell the administrator.").into()
             }
@@ -125,22 +146,23 @@ impl Session {
     }
 
     /// Has the engine check who this is, and notices meanwhile when the connection breaks.
-    async fn check(&mut self, name: &str, password: &[u8]) -> Result<(Arc<Account>, Storage), NotLetIn> {
+    async fn check(&mut self, name: &str, password: Option<&[u8]>) -> Result<(Arc<Account>, Storage), NotLetIn> {
+        let caller = Caller { address: self.recorder.ends().client.ip(), certificate: self.certificate() };
         let stop = CancellationToken::new();
         let idle = Engine::new(Arc::clone(&self.shared.accounts), Arc::clone(&self.shared.homes));
         let mut engine = std::mem::replace(&mut self.engine, idle);
-        let login = stop.run_until_cancelled(engine.login(name, password, self.recorder.ends().client.ip()));
+        let login = stop.run_until_cancelled(engine.login(name, password, caller));
         let result = self.beside(&stop, AtEnd::GoOn, login).await;
         self.engine = engine;
         result.unwrap_or(Err(NotLetIn::Unavailable))
     }
 
-    fn welcome(&mut self, account: Arc<Account>, storage: Storage, place: Option<UserPermit>) -> Reply {
+    fn welcome(&mut self, code: u16, account: Arc<Account>, storage: Storage, place: Option<UserPermit>) -> Reply {
         let text = format!("Welcome, {}. You may {}.", account.name, account.rights.sentence());
         self.recorder.now().user = Some(account.name.clone());
         self.login = Some(Login { account, storage, _place: place });
         self.permit.set_authenticated(true);
-        Reply::new(230, text)
+        Reply::new(code, text)
     }
 
     /// REIN: as if the connection had just been made. One that is encrypted stays so, against RFC 4217: a client that goes

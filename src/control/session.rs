@@ -310,7 +310,7 @@ impl Session {
         }
         let argument = argument.as_slice();
         let reply = match syntax.verb {
-            Verb::User => self.user(argument),
+            Verb::User => return self.user(argument).await,
             Verb::Pass => return self.pass(argument).await,
             Verb::Rein => self.reinitialize(),
             Verb::Quit => return Answer::last(self.goodbye(), CloseReason::Quit),

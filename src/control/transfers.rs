@@ -199,10 +199,11 @@ impl Session {
                 let (shared, private) = (Arc::clone(&self.shared), self.protection.private);
                 let upload = plan.direction == Direction::FromClient;
                 let resume = shared.settings.tls.require_resumption;
+                let certificate = self.wire.client_certificate().cloned();
                 let work = async {
                     // Behind the 150, where clients begin the handshake.
                     if let Some(tls) = shared.tls.as_ref().filter(|_| private) {
-                        connection.encrypt(tls, resume, upload).await?;
+                        connection.encrypt(tls, resume, certificate, upload).await?;
                     }
                     carry(&connection).await?;
                     connection.end().await;
@@ -255,7 +256,9 @@ impl Session {
                 Some(Interruption::Left | Interruption::LineTooLong) => TransferOutcome::ControlLost,
                 Some(Interruption::Abort(_)) | None => TransferOutcome::Aborted,
             },
-            Err(Broken::Lost(_) | Broken::NoTls(_) | Broken::NotResumed) => TransferOutcome::ConnectionLost,
+            Err(Broken::Lost(_) | Broken::NoTls(_) | Broken::NotResumed | Broken::OtherClient) => {
+                TransferOutcome::ConnectionLost
+            }
             Err(Broken::Stalled(_)) => TransferOutcome::TimedOut,
             Err(Broken::Shrunk | Broken::Read(_) | Broken::Storage(_)) => TransferOutcome::StorageFailed,
         }
@@ -273,6 +276,11 @@ impl Session {
                 522,
                 "A data connection must resume the TLS session of its control connection here. Switch session \
                  resumption on in your client, or use another client.",
+            ),
+            Broken::OtherClient => Reply::new(
+                522,
+                "A data connection must show the same certificate as its control connection. Have your client send it \
+                 there too.",
             ),
             Broken::Stalled(patience) => Reply::new(
                 426,

@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
@@ -74,6 +75,11 @@ impl Wire {
     /// Whether what is sent and read is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The certificate that the client has shown.
+    pub fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.tls.as_ref()?.client_certificate()
     }
 
     /// The next line; meanwhile, queued replies go out. Dropping the call loses nothing.

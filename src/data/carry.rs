@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
+use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::task::{block_in_place, yield_now};
@@ -46,6 +47,8 @@ pub(crate) enum Broken {
     NoTls(io::Error),
     /// The client did not resume the TLS session of its control connection, as it has to.
     NotResumed,
+    /// The client has not shown the certificate of its control connection.
+    OtherClient,
     /// The connection broke.
     Lost(io::Error),
     /// Nothing moved for this long.
@@ -60,8 +63,14 @@ pub(crate) enum Broken {
 
 impl DataConnection {
     /// Has the client begin TLS, for a download or an upload. With `resume` it must show by it that it is the control
-    /// connection's client.
-    pub async fn encrypt(&mut self, tls: &Tls, resume: bool, upload: bool) -> Result<(), Broken> {
+    /// connection's client; and the `certificate` that it has shown there, it must show again.
+    pub async fn encrypt(
+        &mut self,
+        tls: &Tls,
+        resume: bool,
+        certificate: Option<CertificateDer<'static>>,
+        upload: bool,
+    ) -> Result<(), Broken> {
         let (recorder, session) = (&self.terms.recorder, self.terms.recorder.session());
         let handshake = tls.accept_data(&self.stream, session, upload);
         let channel = match self.terms.stop.run_until_cancelled(handshake).await {
@@ -72,6 +81,11 @@ impl DataConnection {
             }
             Some(Ok(channel)) => channel,
         };
+        if certificate.is_some() && channel.client_certificate() != certificate.as_ref() {
+            let reason = "it did not show the certificate of its control connection".to_owned();
+            recorder.record_at(self.ends, What::TlsFailed { reason });
+            return Err(Broken::OtherClient);
+        }
         let resumed = channel.resumed();
         if resumed != Some(session) {
             if resume {

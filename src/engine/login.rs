@@ -40,8 +40,9 @@ impl Doorkeeper {
     async fn check(&self, claim: Claim) -> Result<Visitor, NotLetIn> {
         match claim {
             Claim::Ticket(visitor) => Ok(visitor),
-            Claim::Password { name, password, client } => {
-                let check = self.desk.gone.run_until_cancelled(self.accounts.authenticate(&name, &password, client));
+            Claim::Password { name, password, caller } => {
+                let check =
+                    self.desk.gone.run_until_cancelled(self.accounts.authenticate(&name, password.as_deref(), &caller));
                 let account = check.await.ok_or(NotLetIn::Unavailable)?.map_err(NotLetIn::Refused)?;
                 let room = block_in_place(|| self.homes.room(&account)).map_err(|error| {
                     let home = account.home.display();

@@ -14,7 +14,6 @@ mod pair;
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::accounts::{Account, Accounts, Refusal};
+use crate::accounts::{Account, Accounts, Caller, Refusal};
 use crate::storage::{Fault, FaultKind, Storage, VirtualPath};
 
 use backend::Backend;
@@ -87,9 +86,9 @@ struct Papers {
 enum Claim {
     Password {
         name: String,
-        password: Vec<u8>,
-        /// The client's address.
-        client: IpAddr,
+        /// `None` when a certificate stands for it.
+        password: Option<Vec<u8>>,
+        caller: Caller,
     },
     /// Logged in before; nothing is checked again.
     Ticket(Visitor),
@@ -133,15 +132,15 @@ impl Engine {
         Self { accounts, homes, desk: Arc::default(), line: None, visitor: None }
     }
 
-    /// Logs `name` in from the address `client` and gives what the account may do and reach.
+    /// Logs `name` in, with a password or a certificate, and gives what the account may do and reach.
     pub async fn login(
         &mut self,
         name: &str,
-        password: &[u8],
-        client: IpAddr,
+        password: Option<&[u8]>,
+        caller: Caller,
     ) -> Result<(Arc<Account>, Storage), NotLetIn> {
         self.log_out();
-        let claim = Claim::Password { name: name.to_owned(), password: password.to_owned(), client };
+        let claim = Claim::Password { name: name.to_owned(), password: password.map(<[u8]>::to_owned), caller };
         let visitor = self.open(claim).await?;
         self.visitor = Some(visitor.clone());
         Ok((visitor.account, visitor.room.storage.clone()))

@@ -211,6 +211,8 @@ pub enum LoginOutcome {
     Expired,
     /// The password is right, but the account may not log in from this address.
     NotFromHere,
+    /// The password is right, but the client has not shown the certificate that the account names.
+    NoCertificate,
     /// Anonymous users are not let in.
     AnonymousOff,
     /// The password is right, and the account has as many sessions as it may have.

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use super::address;
 use super::value::{self, Bad, Choices, Parsed, choice_name, quoted};
 use super::{
-    AdminSocket, Advertised, Anonymous, Ascii, Encryption, Epsv, LogFormat, LogLevel, LoginFailures, PassiveAddress,
-    PassivePeer, Settings, TlsVersion,
+    AdminSocket, Advertised, Anonymous, Ascii, ClientCertificates, Encryption, Epsv, LogFormat, LogLevel,
+    LoginFailures, PassiveAddress, PassivePeer, Settings, TlsVersion,
 };
 
 /// A setting.
@@ -44,6 +44,11 @@ const ASCII: &Choices<Ascii> = &[("convert", Ascii::Convert), ("binary", Ascii::
 const ENCRYPTION: &Choices<Encryption> =
     &[("off", Encryption::Off), ("optional", Encryption::Optional), ("required", Encryption::Required)];
 const TLS_VERSION: &Choices<TlsVersion> = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+const CLIENT_CERTIFICATES: &Choices<ClientCertificates> = &[
+    ("off", ClientCertificates::Off),
+    ("request", ClientCertificates::Request),
+    ("require", ClientCertificates::Require),
+];
 const FORMAT: &Choices<LogFormat> = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVEL: &Choices<LogLevel> = &[
     ("error", LogLevel::Error),
@@ -299,6 +304,26 @@ pub static KEYS: &[Key] = &[
         allowed: r#""1.2" or "1.3""#,
         set: |settings, value| value::choice(value, TLS_VERSION).map(|it| settings.tls.minimum = it),
         show: |settings| choice_name(&settings.tls.minimum, TLS_VERSION),
+    },
+    Key {
+        name: "tls.client_certificates",
+        allowed: r#""off", "request" or "require""#,
+        set: |settings, value| {
+            value::choice(value, CLIENT_CERTIFICATES).map(|it| settings.tls.client_certificates = it)
+        },
+        show: |settings| choice_name(&settings.tls.client_certificates, CLIENT_CERTIFICATES),
+    },
+    Key {
+        name: "tls.client_ca",
+        allowed: r#"the path of a PEM file, or "" for none"#,
+        set: |settings, value| value::path_unless("", value).map(|it| settings.tls.client_ca = it),
+        show: |settings| show_path(settings.tls.client_ca.as_deref(), ""),
+    },
+    Key {
+        name: "tls.certificate_login",
+        allowed: "true or false",
+        set: |settings, value| value::switch(value).map(|it| settings.tls.certificate_login = it),
+        show: |settings| settings.tls.certificate_login.to_string(),
     },
     Key {
         name: "log.format",

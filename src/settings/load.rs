@@ -7,7 +7,7 @@ use std::path::Path;
 use config::{Config, ConfigError, Environment, Map, Source, Value, ValueKind};
 
 use super::keys::{self, KEYS};
-use super::{Anonymous, Encryption, Faults, Settings, document};
+use super::{Anonymous, ClientCertificates, Encryption, Faults, Settings, document};
 
 /// What the command line sets.
 #[derive(Debug, Clone, Default)]
@@ -230,7 +230,17 @@ impl Loaded {
 
     /// Whether what is asked for can be had.
     fn check_tls(&self, faults: &mut Faults) {
-        let keys = ["tls.certificate", "tls.key", "tls.control", "tls.data", "tls.implicit", "tls.require_resumption"];
+        let keys = [
+            "tls.certificate",
+            "tls.key",
+            "tls.control",
+            "tls.data",
+            "tls.implicit",
+            "tls.require_resumption",
+            "tls.client_certificates",
+            "tls.client_ca",
+            "tls.certificate_login",
+        ];
         if !faults.leave_usable(&keys) {
             return;
         }
@@ -241,12 +251,23 @@ impl Loaded {
             (None, Some(_)) => wrong("tls.key", "is set without its certificate; set tls.certificate too"),
             _ => {}
         }
+        let clients = tls.client_certificates != ClientCertificates::Off;
+        if clients && tls.client_ca.is_none() {
+            wrong("tls.client_certificates", "needs the issuers of the clients' certificates; set tls.client_ca too");
+        }
+        if tls.certificate_login && !clients {
+            wrong(
+                "tls.certificate_login",
+                "needs certificates; set tls.client_certificates to \"request\" or \"require\"",
+            );
+        }
         let (control, data) = (tls.control == Encryption::Required, tls.data == Encryption::Required);
         let asked = [
             ("tls.control", control),
             ("tls.data", data),
             ("tls.implicit", !tls.implicit.is_empty()),
             ("tls.require_resumption", tls.require_resumption),
+            ("tls.client_certificates", clients),
         ];
         if tls.certificate.is_none() && tls.key.is_none() {
             for (key, _) in asked.into_iter().filter(|(_, asked)| *asked) {
@@ -419,6 +440,14 @@ mod tests {
                 r#"f.toml:2: accounts.anonymous = "off" without an accounts file lets nobody in; set accounts.file too"#,
             ),
             ("[tls]\ncertificate = \"c.pem\"", "f.toml:2: tls.certificate is set without its key; set tls.key too"),
+            (
+                "[tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_certificates = \"request\"",
+                "f.toml:4: tls.client_certificates needs the issuers of the clients' certificates; set tls.client_ca too",
+            ),
+            (
+                "[tls]\ncertificate_login = true",
+                "f.toml:2: tls.certificate_login needs certificates; set tls.client_certificates to \"request\" or \"require\"",
+            ),
             (
                 "[tls]\ncontrol = \"required\"\nimplicit = [\"0.0.0.0:990\"]",
                 "f.toml:2: tls.control needs a certificate; set tls.certificate and tls.key too\n\

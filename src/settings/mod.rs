@@ -231,6 +231,23 @@ pub struct TlsSettings {
     pub require_resumption: bool,
     /// The oldest version that is spoken.
     pub minimum: TlsVersion,
+    /// Whether clients are asked for a certificate.
+    pub client_certificates: ClientCertificates,
+    /// The issuers of the clients' certificates, in PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Whether the certificate that an account names stands for its password.
+    pub certificate_login: bool,
+}
+
+/// `tls.client_certificates`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not.
+    Off,
+    /// They may show one.
+    Request,
+    /// Without one there is no TLS.
+    Require,
 }
 
 /// Whether connections are encrypted (`tls.control`, `tls.data`).
@@ -358,6 +375,9 @@ impl Default for TlsSettings {
             implicit: Vec::new(),
             require_resumption: false,
             minimum: TlsVersion::V1_2,
+            client_certificates: ClientCertificates::Off,
+            client_ca: None,
+            certificate_login: false,
         }
     }
 }

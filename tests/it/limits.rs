@@ -622,7 +622,9 @@ fn too_few_open_files_are_advised_about_and_do_not_keep_the_server_from_serving(
 
 /// The lines of a real log that fail2ban has to find, with the addresses it has to find in them.
 fn hostile_log(text: bool) -> (Server, String) {
-    let builder = Server::builder().account("alice", "looking-glass").limits("deny = [\"127.0.0.9\"]");
+    let needy = "client_certificate = \"CN=carol\"";
+    let builder = Server::builder().account("alice", "looking-glass").account_with("carol", "pw", needy);
+    let builder = builder.limits("deny = [\"127.0.0.9\"]");
     let server = if text { builder.text_log().start() } else { builder.start() };
     let forged = "x session 9 login of alice: wrong_password (attempt 1), client 127.0.0.66:1";
     for (from, user) in [(2, "alice"), (3, "nobody"), (4, forged)] {
@@ -630,6 +632,9 @@ fn hostile_log(text: bool) -> (Server, String) {
         ftp.expect(331, format!("USER {user}"));
         ftp.expect(530, "PASS \",\"outcome\":\"wrong_password\",");
     }
+    let mut ftp = Ftp::connect_from(client(6), server.address());
+    ftp.expect(331, "USER carol");
+    ftp.expect(530, "PASS pw");
     let mut ftp = Ftp::connect_from(client(5), server.address());
     ftp.login("alice", "looking-glass");
     ftp.expect(550, format!("DELE {forged}"));
@@ -668,9 +673,10 @@ fn the_fail2ban_filter_finds_the_failed_logins_and_nothing_else() {
     }
     for text in [true, false] {
         let (server, log) = hostile_log(text);
-        for (mode, expected) in
-            [("normal", "127.0.0.2 127.0.0.3 127.0.0.4"), ("aggressive", "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.9")]
-        {
+        for (mode, expected) in [
+            ("normal", "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.6"),
+            ("aggressive", "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.6 127.0.0.9"),
+        ] {
             let mut python = Command::new("python3");
             python.args(["-c", FIND]).arg(&filter).arg(mode).stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child = python.spawn().unwrap();

@@ -4,6 +4,7 @@
 
 mod admin;
 mod cli;
+mod client_certificates;
 mod clients;
 mod data_ports;
 mod embedded;

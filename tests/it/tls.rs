@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::client_certificates;
 use crate::fixture::{DEADLINE, LONGSHORE, Server, noise, poll, self_signed};
 use crate::ftp::Ftp;
 
@@ -409,6 +410,43 @@ fn commands_are_answered_while_an_encrypted_transfer_runs() {
     for _ in 0..1000 {
         ftp.read(214);
     }
+}
+
+/// A client that shows this certificate.
+fn showing(server: &Server, name: &str) -> Arc<ClientConfig> {
+    let file = server.beside(name);
+    let chain = vec![CertificateDer::from_pem_file(&file).unwrap()];
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(server.beside("certificate.pem")).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    Arc::new(builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&file).unwrap()).unwrap())
+}
+
+#[test]
+fn a_data_connection_shows_the_certificate_of_its_control_connection() {
+    let server = client_certificates::server("request", client_certificates::LOGIN);
+    let alice = showing(&server, "alice.pem");
+    let mut ftp = Secure::explicit_with(&server, &alice).private();
+    ftp.expect(232, "USER alice");
+    ftp.expect(200, "TYPE I");
+    for other in [trusting(&server), showing(&server, "eve.pem")] {
+        ftp.config = other;
+        let data = ftp.passive();
+        ftp.expect(150, "RETR a");
+        // With TLS 1.3 the handshake is over for the client before the server has looked.
+        let _ = shake_hands(&ftp.config, data).map(|mut data| data.read_to_end(&mut Vec::new()));
+        assert!(ftp.read(522).contains("the same certificate"));
+    }
+    // Without resumption, and with it.
+    for config in [showing(&server, "alice.pem"), alice] {
+        ftp.config = config;
+        assert_eq!(ftp.get("RETR a"), b"contents");
+    }
+    ftp.expect(220, "REIN");
+    ftp.expect(331, "USER bob");
+    ftp.expect(230, "PASS pw");
+    server.event_where("tls_failed", |event| event["reason"].as_str().unwrap().contains("certificate of its control"));
 }
 
 #[test]
