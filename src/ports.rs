@@ -54,7 +54,7 @@ pub struct PassivePorts {
     quiet: Vec<u16>,
     /// Ports inside of the kernel's ephemeral range, where an outgoing connection may already sit.
     shared: Vec<u16>,
-    offered: Mutex<HashSet<u16>>,
+    offered: Arc<Mutex<HashSet<u16>>>,
 }
 
 impl PassivePorts {
@@ -63,9 +63,14 @@ impl PassivePorts {
         Self::beside(range, &kernel_range())
     }
 
+    /// A pool of other ports, which knows what this one has handed out.
+    pub fn with_range(&self, range: RangeInclusive<u16>) -> Self {
+        Self { offered: Arc::clone(&self.offered), ..Self::new(range) }
+    }
+
     fn beside(range: RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Self {
         let (shared, quiet) = range.partition(|port| kernel.contains(port));
-        Self { quiet, shared, offered: Mutex::new(HashSet::new()) }
+        Self { quiet, shared, offered: Arc::default() }
     }
 
     /// Listens on `address` at a free port of the pool, at random (RFC 6056), and keeps it from other sessions until the listener

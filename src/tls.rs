@@ -59,14 +59,16 @@ type Seen = [Option<(u64, u64, u64, i64, i64, i64)>; 2];
 type Wrong = (&'static str, String);
 
 impl Tls {
-    /// Reads what the settings name; `None` when they name no certificate.
-    pub fn load(settings: &TlsSettings) -> Result<Option<Self>, Vec<Wrong>> {
+    /// Reads what the settings name; `None` when they name no certificate. What the one `before` remembers can be resumed.
+    fn load(settings: &TlsSettings, before: Option<&Self>) -> Result<Option<Self>, Vec<Wrong>> {
         let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
             return Ok(None);
         };
-        let tickets = ring::Ticketer::new()
-            .map_err(|error| vec![("tls.certificate", format!("cannot be used: no random numbers: {error}"))])?;
-        let memory = Arc::new(Memory { tickets, cache: ServerSessionMemoryCache::new(CACHED_SESSIONS) });
+        let memory = match before {
+            Some(before) => Arc::clone(&before.memory),
+            None => Memory::new()
+                .map_err(|error| vec![("tls.certificate", format!("cannot be used: no random numbers: {error}"))])?,
+        };
         warn_of_a_public_key(key);
         let seen = seen(certificate, key);
         let pair = Pair::read(settings, seen)?;
@@ -77,15 +79,15 @@ impl Tls {
     pub fn check(loaded: &Loaded) -> Faults {
         let mut faults = Faults::default();
         let settings = &loaded.settings.tls;
-        for (name, text) in Self::load(settings).err().unwrap_or_default() {
+        for (name, text) in Self::load(settings, None).err().unwrap_or_default() {
             faults.push_value(name, loaded.origin(name), with_value(settings, name, &text));
         }
         faults
     }
 
-    /// The same of a server that is started without a file.
-    pub fn start(settings: &TlsSettings) -> Result<Option<Self>, Faults> {
-        Self::load(settings).map_err(|wrong| {
+    /// Reads what the settings of a server name, in place of the one `before`.
+    pub fn start(settings: &TlsSettings, before: Option<&Self>) -> Result<Option<Self>, Faults> {
+        Self::load(settings, before).map_err(|wrong| {
             let mut faults = Faults::default();
             for (name, text) in wrong {
                 faults.push_value(name, "settings", with_value(settings, name, &text));
@@ -119,8 +121,14 @@ impl Tls {
         (config, binding)
     }
 
+    /// Whether the files are others than those that `before` has read.
+    pub fn was_renewed(&self, before: &Self) -> bool {
+        let seen = |tls: &Self| tls.pair.read().unwrap_or_else(PoisonError::into_inner).seen;
+        seen(self) != seen(before)
+    }
+
     /// Reads the files again when they have changed. A faulty pair is reported once, and the old one stays in force.
-    pub fn follow(&self) {
+    fn follow(&self) {
         let (Some(certificate), Some(key)) = (&self.settings.certificate, &self.settings.key) else { return };
         let now = seen(certificate, key);
         if self.pair.read().unwrap_or_else(PoisonError::into_inner).seen == now {
@@ -204,6 +212,13 @@ struct Memory {
     /// connection for each transfer.
     tickets: Arc<dyn ProducesTickets>,
     cache: Arc<ServerSessionMemoryCache>,
+}
+
+impl Memory {
+    fn new() -> Result<Arc<Self>, rustls::Error> {
+        let tickets = ring::Ticketer::new()?;
+        Ok(Arc::new(Self { tickets, cache: ServerSessionMemoryCache::new(CACHED_SESSIONS) }))
+    }
 }
 
 /// What one connection has rustls remember, with the FTP session's number in front, and what it resumed. rustls could
@@ -469,7 +484,7 @@ mod tests {
             Some(path)
         };
         let (certificate, key) = (place("certificate.pem", certificate), place("key.pem", key));
-        Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }).err().unwrap_or_default()
+        Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }, None).err().unwrap_or_default()
     }
 
     fn pair(until: i32) -> (String, String) {
@@ -523,7 +538,7 @@ mod tests {
         };
         put(&pair(4000));
         let [certificate, key] = paths.clone().map(Some);
-        let tls = Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }).unwrap().unwrap();
+        let tls = Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }, None).unwrap().unwrap();
         let config = || {
             tls.follow();
             Arc::clone(&tls.pair.read().unwrap().config)

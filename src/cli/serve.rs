@@ -49,13 +49,15 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         // Not one that stops: it has files read again.
         let mut hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
         let server = Server::start(settings).await?;
+        let args = args.clone();
+        server.reload_from(move || serve_settings(&args));
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
         let admin = open_admin_socket(&server)?;
-        announce(server.settings(), server.addresses());
+        announce(&server.settings(), server.addresses());
         let name = loop {
             tokio::select! {
                 (name, _) = signals.next() => break name,
-                _ = hangup.recv() => server.reload(),
+                _ = hangup.recv() => drop(server.reload().await),
             }
         };
         tracing::info!("{name}: stopping; running transfers may finish");
@@ -82,7 +84,8 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 
 /// Opens the socket for `longshore sessions` and the like. Where nobody asked for one, the server does without it.
 fn open_admin_socket(server: &Server) -> anyhow::Result<Option<Admin>> {
-    let setting = &server.settings().server.admin_socket;
+    let settings = server.settings();
+    let setting = &settings.server.admin_socket;
     let port = server.addresses().first().map_or(0, SocketAddr::port);
     let Some(path) = place::of_server(setting, port) else { return Ok(None) };
     let shown = path.display().to_string();

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
+
 mod addresses;
 mod failures;
 pub(crate) mod files;
@@ -30,7 +32,7 @@ pub const REMEMBERED: usize = 10_000;
 /// The limits of one server, and what is taken of them.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    settings: LimitSettings,
+    settings: ArcSwap<LimitSettings>,
     taken: Mutex<Taken>,
     rates: Mutex<Rates>,
     failures: Mutex<Failures>,
@@ -52,17 +54,25 @@ impl Limits {
             settings.login_delay_max,
             settings.login_failures_forget,
         ));
-        Arc::new(Self { settings, taken: Mutex::default(), rates, failures })
+        Arc::new(Self { settings: ArcSwap::from_pointee(settings), taken: Mutex::default(), rates, failures })
+    }
+
+    /// Has these limits hold for whoever comes next. What is taken stays counted, even where it is too much now.
+    pub fn change(&self, settings: LimitSettings) {
+        whole(&self.rates).change(settings.accept_rate);
+        let (longest, forget) = (settings.login_delay_max, settings.login_failures_forget);
+        whole(&self.failures).change(settings.login_failures, longest, forget);
+        self.settings.store(Arc::new(settings));
     }
 
     /// A place for a control connection, or why there is none.
     pub fn admit(self: &Arc<Self>, client: IpAddr, now: Instant) -> Result<SessionPermit, RefusedBecause> {
-        admission(client, &self.settings.allow, &self.settings.deny)?;
+        let settings = self.settings.load();
+        admission(client, &settings.allow, &settings.deny)?;
         let origin = Origin::of(client);
         if !whole(&self.rates).take(origin, now) {
             return Err(RefusedBecause::AcceptRate);
         }
-        let settings = &self.settings;
         let mut taken = whole(&self.taken);
         let of_origin = taken.by_origin.get(&origin).copied().unwrap_or(0);
         // The narrowest reason first: it is the one that the client can do something about.
