@@ -53,6 +53,8 @@ pub enum Request {
         /// Those from this address only.
         address: Option<IpAddr>,
     },
+    /// Have the files read again, as SIGHUP does; the answer is a list of sentences about what is new.
+    Reload,
     /// A control connection that will come from here is a health check. This holds until the asking connection ends.
     Health {
         /// Its client's end.

@@ -144,6 +144,10 @@ async fn converse(stream: UnixStream, server: &Server) -> io::Result<()> {
             announced = Some(server.announce_health_check(from));
             Answer::Ok(Value::Null)
         }
+        Ok(Request::Reload) => match server.reload().await {
+            Ok(reloaded) => shown(&reloaded.sentences()),
+            Err(faults) => Answer::Error(format!("nothing was changed, since there are faults:\n{faults}")),
+        },
         Ok(request) => answer(server, request),
     };
     let mut text = serde_json::to_vec(&answer)?;
@@ -167,7 +171,7 @@ fn answer(server: &Server, request: Request) -> Answer {
         }
         Request::Logins => shown(&server.login_failures()),
         Request::Unblock { user, address } => shown(&server.clear_login_failures(user.as_deref(), address)),
-        Request::Health { .. } => Answer::Ok(Value::Null),
+        Request::Reload | Request::Health { .. } => Answer::Ok(Value::Null),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is asked of a running server: `longshore sessions`, `kick`, `logins`, `unblock`, and `health`.
+//! What is asked of a running server: `longshore sessions`, `kick`, `logins`, `unblock`, `reload`, and `health`.
 
 use std::collections::HashMap;
 use std::env;
@@ -32,6 +32,8 @@ pub enum OperateCommand {
     Logins(AskArgs),
     /// Forget failed logins, so that the next one does not wait
     Unblock(UnblockArgs),
+    /// Have the running server read its files again, as SIGHUP does, and show what is new or what is wrong with them
+    Reload(AskArgs),
     /// Connect to the running server as a client does, and exit with 0 if it answers, else with 1
     ///
     /// A check that finds the admin socket leaves no trace in the session log and takes no place of a client.
@@ -96,6 +98,7 @@ pub fn operate(command: &OperateCommand) -> ExitCode {
         OperateCommand::Kick(args) => finish(kick(args)),
         OperateCommand::Logins(args) => finish(logins(args)),
         OperateCommand::Unblock(args) => finish(unblock(args)),
+        OperateCommand::Reload(args) => finish(reload(args)),
         OperateCommand::Health(args) => match health(args) {
             Ok(()) => ExitCode::SUCCESS,
             // Docker knows no other code than 1.
@@ -221,6 +224,13 @@ fn unblock(args: &UnblockArgs) -> anyhow::Result<()> {
         0 => "there was nothing to forget\n".to_owned(),
         1 => "1 entry forgotten\n".to_owned(),
         several => format!("{several} entries forgotten\n"),
+    })
+}
+
+fn reload(args: &AskArgs) -> anyhow::Result<()> {
+    args.ask(&Request::Reload, |news: Vec<String>| match news.is_empty() {
+        true => "nothing has changed\n".to_owned(),
+        false => news.join("\n") + "\n",
     })
 }
 

@@ -224,6 +224,7 @@ impl Session {
                 () = shared.drain.cancelled() => return Ok(Err(CloseReason::Shutdown)),
                 // Before the wire: a stream of commands does not put the end of the login time off.
                 () = sleep_until(deadline.into()) => return Ok(Err(reason)),
+                () = self.permit.must_make_way() => return Ok(Err(CloseReason::MadeWay)),
                 () = sleep_until(offer.into()), if self.holds_a_port() => self.expire_offer(),
                 incoming = self.wire.line() => return Ok(match incoming? {
                     Incoming::Line(line) => Ok(line),
@@ -248,6 +249,9 @@ impl Session {
             }
             CloseReason::LoginTimeout => {
                 (421, format!("No login within {} s. Goodbye.", server.login_timeout.as_secs()))
+            }
+            CloseReason::MadeWay => {
+                (421, "Too many connections from your address have not logged in yet. Goodbye.".to_owned())
             }
             CloseReason::LineTooLong => (500, format!("A command line has {LINE_LIMIT} bytes at most. Goodbye.")),
             CloseReason::Quit

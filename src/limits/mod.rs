@@ -4,7 +4,7 @@
 //! they are dropped, however a session ends. Nothing in here grows with the number of clients that were ever seen: what
 //! is remembered of addresses and of failed logins is bounded by [`REMEMBERED`] each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -16,6 +16,8 @@ mod failures;
 pub(crate) mod files;
 mod rate;
 mod remembered;
+
+use tokio_util::sync::CancellationToken;
 
 use addresses::{Origin, admission};
 use failures::Failures;
@@ -41,9 +43,19 @@ pub(crate) struct Limits {
 #[derive(Debug, Default)]
 struct Taken {
     sessions: u32,
-    unauthenticated: u32,
+    /// Those without a login, the oldest first.
+    strangers: BTreeMap<u64, Stranger>,
+    /// How many of them there ever were.
+    numbered: u64,
     by_origin: HashMap<Origin, u32>,
     by_user: HashMap<String, u32>,
+}
+
+/// A session in which nobody has logged in.
+#[derive(Debug)]
+struct Stranger {
+    origin: Origin,
+    make_way: CancellationToken,
 }
 
 impl Limits {
@@ -82,13 +94,14 @@ impl Limits {
         if is_reached(settings.max_sessions, taken.sessions) {
             return Err(RefusedBecause::MaxSessions);
         }
-        if is_reached(settings.max_unauthenticated, taken.unauthenticated) {
+        let strangers = u32::try_from(taken.strangers.len()).unwrap_or(u32::MAX);
+        if is_reached(settings.max_unauthenticated, strangers) && !taken.make_way_for(origin) {
             return Err(RefusedBecause::MaxUnauthenticated);
         }
         taken.sessions += 1;
-        taken.unauthenticated += 1;
         *taken.by_origin.entry(origin).or_default() += 1;
-        Ok(SessionPermit { limits: Arc::clone(self), origin, authenticated: false })
+        let stranger = Some(taken.add_stranger(origin));
+        Ok(SessionPermit { limits: Arc::clone(self), origin, stranger })
     }
 
     /// A place among a user's sessions, if there are fewer than `limit`; 0 means that any number may be.
@@ -128,6 +141,33 @@ impl Limits {
     }
 }
 
+impl Taken {
+    /// Counts a session without a login, and says what takes it out again and what tells it to leave.
+    fn add_stranger(&mut self, origin: Origin) -> (u64, CancellationToken) {
+        self.numbered += 1;
+        let make_way = CancellationToken::new();
+        self.strangers.insert(self.numbered, Stranger { origin, make_way: make_way.clone() });
+        (self.numbered, make_way)
+    }
+
+    /// Tells the oldest stranger of the address that has most of them to leave, if that has more than `origin` will have.
+    /// Few addresses could keep everybody else out otherwise, with connections that say nothing.
+    fn make_way_for(&mut self, origin: Origin) -> bool {
+        let mut counts: HashMap<Origin, u32> = HashMap::new();
+        for stranger in self.strangers.values() {
+            *counts.entry(stranger.origin).or_default() += 1;
+        }
+        let own = counts.get(&origin).copied().unwrap_or(0);
+        let most = counts.into_iter().max_by_key(|(_, count)| *count).filter(|(_, count)| *count > own + 1);
+        let oldest = most.and_then(|(most, _)| self.strangers.iter().find(|(_, stranger)| stranger.origin == most));
+        let Some(stranger) = oldest.map(|(number, _)| *number).and_then(|number| self.strangers.remove(&number)) else {
+            return false;
+        };
+        stranger.make_way.cancel();
+        true
+    }
+}
+
 /// Whether a limit is used up; 0 is none.
 fn is_reached(limit: u32, taken: u32) -> bool {
     limit != 0 && taken >= limit
@@ -153,19 +193,29 @@ fn give_back<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
 pub(crate) struct SessionPermit {
     limits: Arc<Limits>,
     origin: Origin,
-    authenticated: bool,
+    /// The number among those without a login, and what tells it to leave; `None` when somebody is logged in.
+    stranger: Option<(u64, CancellationToken)>,
 }
 
 impl SessionPermit {
     /// Says whether somebody is logged in now. After REIN nobody is; the place is kept even when that is one too many.
     pub fn set_authenticated(&mut self, authenticated: bool) {
-        if std::mem::replace(&mut self.authenticated, authenticated) != authenticated {
-            let mut taken = whole(&self.limits.taken);
-            if authenticated {
-                taken.unauthenticated -= 1;
-            } else {
-                taken.unauthenticated += 1;
+        let mut taken = whole(&self.limits.taken);
+        match (&self.stranger, authenticated) {
+            (Some((number, _)), true) => {
+                taken.strangers.remove(number);
+                self.stranger = None;
             }
+            (None, false) => self.stranger = Some(taken.add_stranger(self.origin)),
+            _ => {}
+        }
+    }
+
+    /// Waits until this session has to leave for another one, as long as nobody is logged in.
+    pub async fn must_make_way(&self) {
+        match &self.stranger {
+            Some((_, make_way)) => make_way.cancelled().await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -174,8 +224,8 @@ impl Drop for SessionPermit {
     fn drop(&mut self) {
         let mut taken = whole(&self.limits.taken);
         taken.sessions -= 1;
-        if !self.authenticated {
-            taken.unauthenticated -= 1;
+        if let Some((number, _)) = &self.stranger {
+            taken.strangers.remove(number);
         }
         give_back(&mut taken.by_origin, &self.origin);
     }
@@ -225,7 +275,7 @@ mod tests {
         let third = admit("192.0.2.3").unwrap();
         drop((first, third));
         let taken = whole(&limits.taken);
-        assert_eq!((taken.sessions, taken.unauthenticated, taken.by_origin.len()), (0, 0, 0));
+        assert_eq!((taken.sessions, taken.strangers.len(), taken.by_origin.len()), (0, 0, 0));
     }
 
     #[test]
@@ -239,6 +289,23 @@ mod tests {
         drop(admit().unwrap());
         first.set_authenticated(false);
         assert!(admit().is_err());
+    }
+
+    #[test]
+    fn the_address_with_most_strangers_makes_way_and_never_in_turns() {
+        let limits = limits(|it| it.max_unauthenticated = 4);
+        let admit = |client: &str| limits.admit(ip(client), Instant::now());
+        let leaves = |permit: &SessionPermit| permit.stranger.as_ref().unwrap().1.is_cancelled();
+        let first: Vec<_> = (0..4).map(|_| admit("192.0.2.1").unwrap()).collect();
+        assert!(admit("192.0.2.1").is_err(), "not for its own");
+        let second: Vec<_> = (0..2).map(|_| admit("192.0.2.2").unwrap()).collect();
+        assert_eq!(first.iter().map(leaves).collect::<Vec<_>>(), [true, true, false, false]);
+        assert!(admit("192.0.2.2").is_err() && admit("192.0.2.1").is_err(), "both have as many");
+        let third = admit("192.0.2.3").unwrap();
+        assert_eq!(first.iter().chain(&second).map(leaves).filter(|leaves| *leaves).count(), 3);
+        drop((first, second, third));
+        let taken = whole(&limits.taken);
+        assert_eq!((taken.strangers.len(), taken.sessions), (0, 0));
     }
 
     #[test]

@@ -11,16 +11,17 @@ use crate::accounts::Accounts;
 use crate::control::InForce;
 use crate::limits::files;
 use crate::ports::PassivePorts;
-use crate::settings::{Faults, Loaded, Settings, keys};
+use crate::settings::keys::{self, KEYS};
+use crate::settings::{Faults, Loaded, Settings};
 use crate::tls::Tls;
 
 /// What a reload has done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reloaded {
-    /// The keys whose new values hold from now on.
-    pub changed: Vec<&'static str>,
-    /// The keys whose new values wait for the next start.
-    pub needs_restart: Vec<&'static str>,
+    /// What holds from now on and did not before, as `key = value`.
+    pub changed: Vec<String>,
+    /// What is written now and waits for the next start, as `key = value`.
+    pub needs_restart: Vec<String>,
     /// Whether the certificate or its key are others than before.
     pub certificate_renewed: bool,
 }
@@ -84,7 +85,7 @@ impl Server {
         };
         let written = loaded.settings.clone();
         keys::keep_until_restart(&mut loaded.settings, &before.settings);
-        let needs_restart: Vec<_> = names(&written, &loaded.settings);
+        let needs_restart = differences(&written, &loaded.settings);
         let mut faults = Faults::default();
         if !needs_restart.is_empty() {
             // What is right as it is written may be wrong beside what stays.
@@ -106,7 +107,7 @@ impl Server {
             }
         }
         let reloaded = Reloaded {
-            changed: names(&settings, &before.settings),
+            changed: differences(&settings, &before.settings),
             needs_restart,
             certificate_renewed: match (&next.tls, &before.tls) {
                 (Some(next), Some(before)) => next.was_renewed(before),
@@ -158,21 +159,26 @@ pub(super) fn prepare(settings: &Settings, before: Option<&InForce>) -> Result<I
     }
 }
 
-fn names(one: &Settings, other: &Settings) -> Vec<&'static str> {
-    keys::different(one, other).map(|key| key.name).collect()
+/// The settings that differ, as `key = value`, with the new values.
+fn differences(new: &Settings, old: &Settings) -> Vec<String> {
+    let settings = KEYS.iter().map(|key| (key.name, key.show(new), key.show(old)));
+    settings.filter(|(_, new, old)| new != old).map(|(name, new, _)| format!("{name} = {new}")).collect()
 }
 
 impl Reloaded {
+    /// What is new, in a few sentences; none when nothing is.
+    pub fn sentences(&self) -> Vec<String> {
+        let certificate = self.certificate_renewed.then(|| "the certificate was read again".to_owned());
+        let changed = (!self.changed.is_empty()).then(|| format!("in force from now on: {}", self.changed.join(", ")));
+        let later = (!self.needs_restart.is_empty())
+            .then(|| format!("takes effect at the next start: {}", self.needs_restart.join(", ")));
+        [certificate, changed, later].into_iter().flatten().collect()
+    }
+
     fn log(&self) {
-        if self.certificate_renewed {
-            tracing::info!("the certificate was read again");
-        }
-        match self.changed.as_slice() {
-            [] => tracing::info!("reloaded: no setting that holds now has changed"),
-            changed => tracing::info!("reloaded: {} changed, for what comes next", changed.join(", ")),
-        }
-        if !self.needs_restart.is_empty() {
-            tracing::warn!("reloaded: a restart is needed for {}", self.needs_restart.join(", "));
+        match self.sentences().as_slice() {
+            [] => tracing::info!("reload: nothing has changed"),
+            news => news.iter().for_each(|new| tracing::info!("reload: {new}")),
         }
     }
 }

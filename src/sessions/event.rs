@@ -273,6 +273,8 @@ pub enum CloseReason {
     IdleTimeout,
     /// No login within `login_timeout`.
     LoginTimeout,
+    /// Too many connections without a login, most of them from this address: it made way for another one.
+    MadeWay,
     /// Too many failed logins.
     FailedLogins,
     /// The server had no room for a login.

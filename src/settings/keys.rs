@@ -397,11 +397,6 @@ impl Key {
     }
 }
 
-/// The keys whose values differ.
-pub(crate) fn different(one: &Settings, other: &Settings) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(|key| key.show(one) != key.show(other))
-}
-
 /// Gives `settings` those values of `in_force` that only a restart changes.
 pub(crate) fn keep_until_restart(settings: &mut Settings, in_force: &Settings) {
     for key in KEYS {

@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fixture::{LONGSHORE, Process, Server, left_out, no_ipv6, noise, poll};
+use crate::fixture::{LONGSHORE, Process, Server, left_out, no_ipv6, noise, poll, self_signed};
 use crate::ftp::{Ftp, accept, port_argument, reset};
 
 /// A socket: its own end, the other one (none where it listens).
@@ -279,6 +279,25 @@ fn failed_logins_are_shown_and_forgotten() {
 }
 
 #[test]
+fn a_reload_says_what_is_new_and_what_is_wrong() {
+    let server = Server::builder().admin().tls(&[]).start();
+    assert_eq!(text(&server.ask(&["reload"])), "nothing has changed\n");
+    let config = server.beside("longshore.toml");
+    let written = fs::read_to_string(&config).unwrap();
+    fs::write(&config, written.replace("[storage]\n", "[storage]\numask = \"029\"\n")).unwrap();
+    let why = failure(&server.ask(&["reload"]));
+    assert!(why.contains("nothing was changed") && why.contains("umask = \"029\" is not allowed"), "{why}");
+    fs::write(&config, written.replace("[storage]\n", "[storage]\numask = \"027\"\n")).unwrap();
+    let (certificate, key) = (server.beside("certificate.pem"), server.beside("key.pem"));
+    fs::remove_file(&certificate).unwrap();
+    fs::remove_file(&key).unwrap();
+    self_signed(&certificate, &key);
+    let news = server.ask_json(&["reload"]);
+    let expected = ["the certificate was read again", "in force from now on: storage.umask = \"027\""];
+    assert_eq!(news, json!(expected));
+}
+
+#[test]
 fn a_health_check_leaves_no_trace() {
     let server = Server::builder().admin().ipv6().tls(&[]).implicit().limits("max_sessions = 1").start();
     let mut ftp = Ftp::anonymous(&server);
@@ -435,6 +454,22 @@ fn who_says_nothing_or_nonsense_is_in_nobody_s_way() {
         assert!(answer.starts_with("{\"error\":") && answer.contains(error), "{answer}");
     }
     rows(&server);
+}
+
+#[test]
+fn so_many_who_say_nothing_hold_up_the_next_one_for_a_moment_only() {
+    let server = Server::builder().admin().start();
+    let connect = || UnixStream::connect(server.beside("admin.sock")).unwrap();
+    let silent: Vec<_> = (0..8).map(|_| connect()).collect();
+    let mut next = connect();
+    next.write_all(b"{\"request\":\"logins\"}\n").unwrap();
+    // Their time is over in ten seconds; until then there is no place.
+    let mut answer = String::new();
+    BufReader::new(next).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "{\"ok\":[]}\n");
+    for mut stream in silent {
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
 }
 
 /// Servers that nobody told where their socket should be.

@@ -385,6 +385,23 @@ fn who_logs_in_makes_room_for_others() {
 }
 
 #[test]
+fn silent_connections_of_one_address_make_way_for_other_addresses() {
+    let server = Server::builder().limits("max_unauthenticated = 3").start();
+    let mut silent = [0; 3].map(|_| Ftp::connect_from(client(1), server.address()));
+    let mut other = Ftp::connect_from(client(2), server.address());
+    let told = silent[0].read(421).text();
+    assert!(told.contains("not logged in"), "{told}");
+    assert_eq!(server.event("session_closed")["reason"], "made_way");
+    other.login("anonymous", "x");
+    // The oldest has left, and nobody else. Once all have about as many, nobody makes way any more.
+    let _third = Ftp::connect_from(client(3), server.address());
+    assert!(refusal(&server, client(1)).contains("not logged in"));
+    assert!(is_let_in(&server, client(4)));
+    silent[1].read(421);
+    silent[2].login("anonymous", "x");
+}
+
+#[test]
 fn an_account_has_its_sessions_and_guests_are_not_counted() {
     let server = Server::builder().account("alice", "looking-glass").limits("max_sessions_per_user = 1").start();
     let _guests = [0; 3].map(|_| Ftp::anonymous(&server));

@@ -25,10 +25,12 @@ fn hang_up(server: &Server, expected: &str) {
 fn what_is_reloaded_holds_for_what_comes_next_and_nobody_is_dropped() {
     let server = Server::builder().server("greeting = \"before\"").server("epsv = \"on\"").start();
     let mut old = Ftp::anonymous(&server);
+    old.epsv();
     edit(&server, "greeting = \"before\"", "greeting = \"after\"");
     edit(&server, "epsv = \"on\"", "epsv = \"ipv6-only\"");
-    hang_up(&server, "reloaded: server.greeting, server.epsv changed, for what comes next");
+    hang_up(&server, r#"in force from now on: server.greeting = \"after\", server.epsv = \"ipv6-only\""#);
     old.expect(502, "EPSV");
     assert!(old.expect(220, "REIN").text().contains("after"));
-    Ftp::connect(server.address()).lives();
+    old.login("anonymous", "x");
+    old.lives();
 }
