@@ -241,6 +241,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn another_range_knows_what_is_handed_out() {
+        let pool = Arc::new(PassivePorts::new(61000..=61000));
+        let held = pool.listen((Ipv4Addr::new(127, 0, 61, 3), 0).into()).unwrap();
+        let wider = Arc::new(pool.with_range(61000..=61001));
+        // At another address the kernel would not mind.
+        let listen = || wider.listen((Ipv4Addr::new(127, 0, 61, 4), 0).into());
+        let second = listen().unwrap();
+        assert_eq!(second.address().port(), 61001);
+        assert!(listen().is_err());
+        drop(held);
+        assert_eq!(listen().unwrap().address().port(), 61000);
+    }
+
+    #[tokio::test]
     async fn a_port_that_another_program_holds_is_skipped() {
         let address = Ipv4Addr::new(127, 0, 61, 2);
         let _other = std::net::TcpListener::bind((address, 61000)).unwrap();

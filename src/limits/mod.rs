@@ -246,12 +246,38 @@ impl Drop for UserPermit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn limits(set: impl FnOnce(&mut LimitSettings)) -> Arc<Limits> {
         let mut settings = LimitSettings::default();
         set(&mut settings);
         Limits::new(settings)
+    }
+
+    #[test]
+    fn changed_limits_count_what_there_is() {
+        let limits = limits(|it| it.accept_rate = 0);
+        let (client, now) = (ip("192.0.2.1"), Instant::now());
+        let places: Vec<_> = (0..3).map(|_| limits.admit(client, now).unwrap()).collect();
+        limits.login_failed(b"ann", "ann", client, now);
+        let change = |per_ip, delay| {
+            limits.change(LimitSettings {
+                max_sessions_per_ip: per_ip,
+                login_delay_max: Duration::from_secs(delay),
+                ..LimitSettings::default()
+            });
+        };
+        change(2, 0);
+        assert_eq!(limits.admit(client, now).err(), Some(RefusedBecause::MaxSessionsPerIp));
+        assert_eq!(limits.login_wait(b"ann", client, now), None);
+        change(4, 30);
+        assert_eq!(limits.login_wait(b"ann", client, now).map(|wait| wait.failures), Some(1), "it is not forgotten");
+        let fourth = limits.admit(client, now).unwrap();
+        assert!(limits.admit(client, now).is_err());
+        drop((places, fourth));
+        assert_eq!(whole(&limits.taken).sessions, 0);
     }
 
     fn ip(text: &str) -> IpAddr {
