@@ -41,4 +41,4 @@ pub mod settings;
 pub mod storage;
 mod tls;
 
-pub use server::{Server, StartError};
+pub use server::{Reloaded, Server, StartError};

@@ -54,7 +54,7 @@ pub struct PassivePorts {
     quiet: Vec<u16>,
     /// Ports inside of the kernel's ephemeral range, where an outgoing connection may already sit.
     shared: Vec<u16>,
-    offered: Mutex<HashSet<u16>>,
+    offered: Arc<Mutex<HashSet<u16>>>,
 }
 
 impl PassivePorts {
@@ -63,9 +63,14 @@ impl PassivePorts {
         Self::beside(range, &kernel_range())
     }
 
+    /// A pool of other ports, which knows what this one has handed out.
+    pub fn with_range(&self, range: RangeInclusive<u16>) -> Self {
+        Self { offered: Arc::clone(&self.offered), ..Self::new(range) }
+    }
+
     fn beside(range: RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Self {
         let (shared, quiet) = range.partition(|port| kernel.contains(port));
-        Self { quiet, shared, offered: Mutex::new(HashSet::new()) }
+        Self { quiet, shared, offered: Arc::default() }
     }
 
     /// Listens on `address` at a free port of the pool, at random (RFC 6056), and keeps it from other sessions until the listener
@@ -233,6 +238,20 @@ mod tests {
         assert_eq!(listen().unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(listeners);
         assert!(ports.contains(&listen().unwrap().address().port()));
+    }
+
+    #[tokio::test]
+    async fn another_range_knows_what_is_handed_out() {
+        let pool = Arc::new(PassivePorts::new(61000..=61000));
+        let held = pool.listen((Ipv4Addr::new(127, 0, 61, 3), 0).into()).unwrap();
+        let wider = Arc::new(pool.with_range(61000..=61001));
+        // At another address the kernel would not mind.
+        let listen = || wider.listen((Ipv4Addr::new(127, 0, 61, 4), 0).into());
+        let second = listen().unwrap();
+        assert_eq!(second.address().port(), 61001);
+        assert!(listen().is_err());
+        drop(held);
+        assert_eq!(listen().unwrap().address().port(), 61000);
     }
 
     #[tokio::test]

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -14,14 +15,16 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::Accounts;
 use crate::control::{Announced, Shared, serve, serve_probe};
 use crate::engine::Homes;
 use crate::limits::{Limits, RememberedFailures, files};
-use crate::ports::PassivePorts;
 use crate::sessions::{Connection, ConnectionKind, Ends, Events, RefusedBecause, Whose};
 use crate::settings::{Faults, ServerSettings, Settings};
-use crate::tls::Tls;
+
+mod reload;
+
+use reload::Reloading;
+pub use reload::{Commit, Part, Reloaded};
 
 /// Control connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -47,6 +50,7 @@ pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     sessions: TaskTracker,
+    reloading: Arc<Mutex<Reloading>>,
 }
 
 /// Why the server did not start.
@@ -80,8 +84,7 @@ impl Server {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         // The root comes first: homes are looked up below it, through its links.
         let homes = prepare_root(&settings)?;
-        let accounts = Accounts::load(&settings).map_err(StartError::Configuration)?;
-        let tls = Tls::start(&settings.tls).map_err(StartError::Configuration)?;
+        let in_force = reload::prepare(&settings, None).map_err(StartError::Configuration)?;
         let mut listeners: Vec<_> = bind_all(&settings.server)?.into_iter().map(|listener| (listener, false)).collect();
         for &address in &settings.tls.implicit {
             let listener = bind(address).map_err(|error| StartError::Bind(bind_advice(address, &error)))?;
@@ -91,17 +94,14 @@ impl Server {
             tracing::warn!("{advice}");
         }
         let shared = Arc::new(Shared {
-            accounts: Arc::new(accounts),
             homes: Arc::new(homes),
             limits: Limits::new(settings.limits.clone()),
-            passive: Arc::new(PassivePorts::new(settings.server.passive_ports.clone())),
-            tls,
             events: Events::new(),
             probes: Arc::default(),
             hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
-            settings,
+            current: ArcSwap::from_pointee(in_force),
         });
         let mut addresses = Vec::new();
         let sessions = TaskTracker::new();
@@ -111,7 +111,7 @@ impl Server {
             addresses.push(address);
             sessions.spawn(accept(listener, address, implicit, Arc::clone(&shared), sessions.clone()));
         }
-        Ok(Self { shared, addresses, sessions })
+        Ok(Self { shared, addresses, sessions, reloading: Arc::default() })
     }
 
     /// The addresses of the control listeners, with the ports that they really have; those of `tls.implicit` come last.
@@ -120,19 +120,13 @@ impl Server {
     }
 
     /// The settings in force.
-    pub fn settings(&self) -> &Settings {
-        &self.shared.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.shared.in_force().settings)
     }
 
     /// Everything that happens in the sessions, from now on.
     pub fn events(&self) -> &Events {
         &self.shared.events
-    }
-
-    /// Reads the certificate and its key again, if they have changed, and says whether it has taken them; a faulty pair is
-    /// logged and not taken. Handshakes do the same by themselves.
-    pub fn reload(&self) -> bool {
-        self.shared.tls.as_ref().is_some_and(Tls::follow)
     }
 
     /// Its sockets: the listeners, and of each session the control connection, the passive port on offer and the data
@@ -145,7 +139,7 @@ impl Server {
 
     /// The listeners among them.
     pub fn listeners(&self) -> Vec<Connection> {
-        let implicit = self.addresses.len() - self.shared.settings.tls.implicit.len();
+        let implicit = self.addresses.len() - self.shared.in_force().settings.tls.implicit.len();
         let row = |(index, &address)| Connection {
             tls: index >= implicit,
             ..Connection::listening(ConnectionKind::Listener, address)
@@ -179,7 +173,7 @@ impl Server {
     pub async fn shut_down(self) {
         self.shared.drain.cancel();
         self.sessions.close();
-        let grace = self.shared.settings.server.shutdown_grace;
+        let grace = self.shared.in_force().settings.server.shutdown_grace;
         if timeout(grace, self.sessions.wait()).await.is_ok() {
             return;
         }

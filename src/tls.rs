@@ -64,14 +64,16 @@ type Seen = [Option<(u64, u64, u64, i64, i64, i64)>; 3];
 type Wrong = (&'static str, String);
 
 impl Tls {
-    /// Reads what the settings name; `None` when they name no certificate.
-    pub fn load(settings: &TlsSettings) -> Result<Option<Self>, Vec<Wrong>> {
+    /// Reads what the settings name; `None` when they name no certificate. What the one `before` remembers can be resumed.
+    fn load(settings: &TlsSettings, before: Option<&Self>) -> Result<Option<Self>, Vec<Wrong>> {
         let (Some(_), Some(key)) = (&settings.certificate, &settings.key) else {
             return Ok(None);
         };
-        let tickets = ring::Ticketer::new()
-            .map_err(|error| vec![("tls.certificate", format!("cannot be used: no random numbers: {error}"))])?;
-        let memory = Arc::new(Memory { tickets, cache: ServerSessionMemoryCache::new(CACHED_SESSIONS) });
+        let memory = match before {
+            Some(before) => Arc::clone(&before.memory),
+            None => Memory::new()
+                .map_err(|error| vec![("tls.certificate", format!("cannot be used: no random numbers: {error}"))])?,
+        };
         warn_of_a_public_key(key);
         let seen = seen(settings);
         let pair = Pair::read(settings, seen)?;
@@ -82,15 +84,15 @@ impl Tls {
     pub fn check(loaded: &Loaded) -> Faults {
         let mut faults = Faults::default();
         let settings = &loaded.settings.tls;
-        for (name, text) in Self::load(settings).err().unwrap_or_default() {
+        for (name, text) in Self::load(settings, None).err().unwrap_or_default() {
             faults.push_value(name, loaded.origin(name), with_value(settings, name, &text));
         }
         faults
     }
 
-    /// The same of a server that is started without a file.
-    pub fn start(settings: &TlsSettings) -> Result<Option<Self>, Faults> {
-        Self::load(settings).map_err(|wrong| {
+    /// Reads what the settings of a server name, in place of the one `before`.
+    pub fn start(settings: &TlsSettings, before: Option<&Self>) -> Result<Option<Self>, Faults> {
+        Self::load(settings, before).map_err(|wrong| {
             let mut faults = Faults::default();
             for (name, text) in wrong {
                 faults.push_value(name, "settings", with_value(settings, name, &text));
@@ -127,23 +129,27 @@ impl Tls {
         (config, binding)
     }
 
-    /// Reads the files again when they have changed, and says whether what they hold is in force now. A faulty pair is
-    /// reported once, and the old one stays in force.
-    pub fn follow(&self) -> bool {
+    /// Whether the files are others than those that `before` has read.
+    pub fn was_renewed(&self, before: &Self) -> bool {
+        let seen = |tls: &Self| tls.pair.read().unwrap_or_else(PoisonError::into_inner).seen;
+        seen(self) != seen(before)
+    }
+
+    /// Reads the files again when they have changed. A faulty pair is reported once, and the old one stays in force.
+    fn follow(&self) {
         let now = seen(&self.settings);
         if self.pair.read().unwrap_or_else(PoisonError::into_inner).seen == now {
-            return false;
+            return;
         }
         let mut pair = self.pair.write().unwrap_or_else(PoisonError::into_inner);
         if pair.seen == now {
-            return false;
+            return;
         }
         match Pair::read(&self.settings, now) {
             Ok(new) => {
                 *pair = new;
                 let certificate = self.settings.certificate.as_deref().unwrap_or(Path::new(""));
                 tracing::info!(certificate = %certificate.display(), "the certificate was read again");
-                true
             }
             Err(wrong) => {
                 pair.seen = now;
@@ -151,7 +157,6 @@ impl Tls {
                     let text = with_value(&self.settings, name, &text);
                     tracing::error!("{text}; the certificate read before stays in force");
                 }
-                false
             }
         }
     }
@@ -220,6 +225,13 @@ struct Memory {
     /// connection for each transfer.
     tickets: Arc<dyn ProducesTickets>,
     cache: Arc<ServerSessionMemoryCache>,
+}
+
+impl Memory {
+    fn new() -> Result<Arc<Self>, rustls::Error> {
+        let tickets = ring::Ticketer::new()?;
+        Ok(Arc::new(Self { tickets, cache: ServerSessionMemoryCache::new(CACHED_SESSIONS) }))
+    }
 }
 
 /// What one connection has rustls remember, with the FTP session's number in front, and what it resumed. rustls could
@@ -498,7 +510,7 @@ mod tests {
             Some(path)
         };
         let (certificate, key) = (place("certificate.pem", certificate), place("key.pem", key));
-        Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }).err().unwrap_or_default()
+        Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }, None).err().unwrap_or_default()
     }
 
     fn pair(until: i32) -> (String, String) {
@@ -559,9 +571,9 @@ mod tests {
             ..TlsSettings::default()
         };
         let text = "has no certificate in it; name a PEM file with BEGIN CERTIFICATE";
-        assert_eq!(Tls::load(&settings).err(), Some(vec![("tls.client_ca", text.to_owned())]));
+        assert_eq!(Tls::load(&settings, None).err(), Some(vec![("tls.client_ca", text.to_owned())]));
         place("ca.pem", &certificate);
-        assert!(Tls::load(&settings).is_ok());
+        assert!(Tls::load(&settings, None).is_ok());
     }
 
     #[test]
@@ -574,7 +586,7 @@ mod tests {
         };
         put(&pair(4000));
         let [certificate, key] = paths.clone().map(Some);
-        let tls = Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }).unwrap().unwrap();
+        let tls = Tls::load(&TlsSettings { certificate, key, ..TlsSettings::default() }, None).unwrap().unwrap();
         let config = || {
             tls.follow();
             Arc::clone(&tls.pair.read().unwrap().config)

@@ -111,6 +111,15 @@ pub fn is_anonymous(name: &str) -> bool {
 impl Accounts {
     /// Reads the accounts file that the settings name, if any. Homes need not exist.
     pub fn load(settings: &Settings) -> Result<Self, Faults> {
+        Self::checked_by(Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))), settings)
+    }
+
+    /// Reads the accounts again, as these settings say. Checks that run already keep their cores.
+    pub fn load_again(&self, settings: &Settings) -> Result<Self, Faults> {
+        Self::checked_by(Arc::clone(&self.checks), settings)
+    }
+
+    fn checked_by(checks: Arc<Semaphore>, settings: &Settings) -> Result<Self, Faults> {
         let root = file::Root::of(settings)?;
         let guest = |words| {
             let rights = Rights::everywhere(words);
@@ -125,7 +134,6 @@ impl Accounts {
         };
         let register =
             Arc::new(Register::load(settings.accounts.file.clone(), root, settings.accounts.template.clone())?);
-        let checks = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
         Ok(Self { register, guest, checks })
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use client::Client;
-pub use socket::{Admin, Reload};
+pub use socket::Admin;
 
 use crate::sessions::{Connection, Whose};
 

@@ -12,29 +12,18 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Answer, REQUEST_LIMIT, Request, TIME_LIMIT, Table};
 use crate::server::Server;
-use crate::settings::Faults;
 
 /// Requests that are served at the same time; further ones wait.
 const CONNECTIONS: usize = 8;
 
 /// The pause behind a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Has the files read again, and says what is new, or what is wrong with them.
-pub type Reload = Box<dyn Fn() -> Result<Vec<String>, Faults> + Send + Sync>;
-
-/// Who answers.
-struct Answering {
-    server: Server,
-    reload: Reload,
-}
 
 /// The socket of a running server.
 #[derive(Debug)]
@@ -47,10 +36,10 @@ pub struct Admin {
 impl Admin {
     /// Answers requests at `path` from now on. Its directory is made when it is missing. A socket there whose server is
     /// gone is replaced; one that answers, or a file that is no socket, is left alone and an error.
-    pub fn start(server: Server, path: PathBuf, reload: Reload) -> io::Result<Self> {
+    pub fn start(server: Server, path: PathBuf) -> io::Result<Self> {
         let (listener, file) = bind(path)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(accept(listener, Arc::new(Answering { server, reload }), stop.clone(), tasks.clone()));
+        tasks.spawn(accept(listener, Arc::new(server), stop.clone(), tasks.clone()));
         Ok(Self { file, stop, tasks })
     }
 
@@ -108,18 +97,18 @@ fn make_way(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn accept(listener: UnixListener, answering: Arc<Answering>, stop: CancellationToken, tasks: TaskTracker) {
+async fn accept(listener: UnixListener, server: Arc<Server>, stop: CancellationToken, tasks: TaskTracker) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let serve = async {
         // They are never closed, so this only waits.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (answering, stop) = (Arc::clone(&answering), stop.clone());
+                    let (server, stop) = (Arc::clone(&server), stop.clone());
                     tasks.spawn(async move {
                         let _place = place;
                         // Who is too slow, or goes before the answer, gets none.
-                        let _ = stop.run_until_cancelled(timeout(TIME_LIMIT, converse(stream, &answering))).await;
+                        let _ = stop.run_until_cancelled(timeout(TIME_LIMIT, converse(stream, &server))).await;
                     });
                 }
                 Err(error) => {
@@ -133,7 +122,7 @@ async fn accept(listener: UnixListener, answering: Arc<Answering>, stop: Cancell
 }
 
 /// One request and its answer.
-async fn converse(stream: UnixStream, answering: &Answering) -> io::Result<()> {
+async fn converse(stream: UnixStream, server: &Server) -> io::Result<()> {
     let asking = stream.peer_cred()?.uid();
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
@@ -152,10 +141,14 @@ async fn converse(stream: UnixStream, answering: &Answering) -> io::Result<()> {
     let answer = match request {
         Err(why) => Answer::Error(why),
         Ok(Request::Health { from }) => {
-            announced = Some(answering.server.announce_health_check(from));
+            announced = Some(server.announce_health_check(from));
             Answer::Ok(Value::Null)
         }
-        Ok(request) => answer(answering, request),
+        Ok(Request::Reload) => match server.reload().await {
+            Ok(reloaded) => shown(&reloaded.sentences()),
+            Err(faults) => Answer::Error(format!("nothing was changed, since there are faults:\n{faults}")),
+        },
+        Ok(request) => answer(server, request),
     };
     let mut text = serde_json::to_vec(&answer)?;
     text.push(b'\n');
@@ -167,7 +160,7 @@ async fn converse(stream: UnixStream, answering: &Answering) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(Answering { server, reload }: &Answering, request: Request) -> Answer {
+fn answer(server: &Server, request: Request) -> Answer {
     match request {
         Request::Sessions => shown(&Table::of(server.connections())),
         Request::Listeners => shown(&server.listeners()),
@@ -178,11 +171,7 @@ fn answer(Answering { server, reload }: &Answering, request: Request) -> Answer 
         }
         Request::Logins => shown(&server.login_failures()),
         Request::Unblock { user, address } => shown(&server.clear_login_failures(user.as_deref(), address)),
-        Request::Reload => match block_in_place(reload) {
-            Ok(news) => shown(&news),
-            Err(faults) => Answer::Error(format!("nothing was changed, since there are faults:\n{faults}")),
-        },
-        Request::Health { .. } => Answer::Ok(Value::Null),
+        Request::Reload | Request::Health { .. } => Answer::Ok(Value::Null),
     }
 }
 

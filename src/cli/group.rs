@@ -18,7 +18,7 @@ pub struct GroupArgs {
     #[command(subcommand)]
     command: GroupCommand,
     /// Read settings from this TOML file; the accounts file that it names is used
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG", global = true)]
     config: Option<PathBuf>,
 }
 

@@ -18,7 +18,6 @@ mod certificate;
 mod group;
 mod health;
 mod operate;
-mod reload;
 mod serve;
 mod terms;
 mod user;
@@ -42,7 +41,7 @@ Examples:
   longshore sessions --watch                    show the running server's connections and their ports
 
 Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
-Without --config no file is read.
+Without --config FILE, or LONGSHORE_CONFIG=FILE in the environment, no file is read.
 
 Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 69 no such port to be had,
 78 wrong settings or accounts, 130 or 143 stopped at once by a second Ctrl-C or SIGTERM.";
@@ -99,7 +98,7 @@ enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArgs {
     /// Read settings from this TOML file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
     config: Option<PathBuf>,
     /// Listen here and nowhere else; can be given several times
     #[arg(long, value_name = "ADDR:PORT")]

@@ -47,7 +47,7 @@ pub struct AskArgs {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Read server.admin_socket from this TOML file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
     config: Option<PathBuf>,
     /// Print JSON, one line
     #[arg(long)]

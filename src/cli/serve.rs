@@ -1,5 +1,6 @@
 //! `longshore serve`: settings, logs, listeners, the announcement, and the wait for a signal.
 
+use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,9 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::block_in_place;
 
-use super::reload::reload;
 use super::{ServeArgs, failure, print, serve_settings};
 use crate::accounts::privacy;
 use crate::admin::{Admin, place};
@@ -43,22 +42,22 @@ pub fn serve(args: &ServeArgs) -> ExitCode {
 fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let settings = serve_settings(args)?.settings;
     raise_file_limit();
-    let session_log = log::init(&settings.log).context("opening the session log")?;
+    let (session_log, logs) = log::init(&settings.log).context("opening the session log")?;
     settings.accounts.file.iter().flat_map(|file| privacy::warnings(file)).for_each(|text| tracing::warn!("{text}"));
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
-        // Not one that stops: it has files read again.
-        let mut hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
+        let mut hangup = Hangup::new().context("waiting for signals")?;
         let server = Server::start(settings).await?;
+        let args = args.clone();
+        server.reload_from(move || serve_settings(&args));
+        server.on_reload(logs);
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
-        let admin = open_admin_socket(&server, args)?;
-        announce(server.settings(), server.addresses());
-        let name = loop {
-            tokio::select! {
-                (name, _) = signals.next() => break name,
-                _ = hangup.recv() => drop(block_in_place(|| reload(args, &server))),
-            }
+        let admin = open_admin_socket(&server)?;
+        announce(&server.settings(), server.addresses());
+        let name = tokio::select! {
+            (name, _) = signals.next() => name,
+            name = hangup.stops(&server) => name,
         };
         tracing::info!("{name}: stopping; running transfers may finish");
         let stop = async {
@@ -83,13 +82,13 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Opens the socket for `longshore sessions` and the like. Where nobody asked for one, the server does without it.
-fn open_admin_socket(server: &Server, args: &ServeArgs) -> anyhow::Result<Option<Admin>> {
-    let setting = &server.settings().server.admin_socket;
+fn open_admin_socket(server: &Server) -> anyhow::Result<Option<Admin>> {
+    let settings = server.settings();
+    let setting = &settings.server.admin_socket;
     let port = server.addresses().first().map_or(0, SocketAddr::port);
     let Some(path) = place::of_server(setting, port) else { return Ok(None) };
     let shown = path.display().to_string();
-    let (again, args) = (server.clone(), args.clone());
-    match Admin::start(server.clone(), path, Box::new(move || reload(&args, &again))) {
+    match Admin::start(server.clone(), path) {
         Ok(admin) => Ok(Some(admin)),
         Err(error) if *setting == AdminSocket::Auto => {
             tracing::warn!(%error, path = shown, "no admin socket; set server.admin_socket to a path for one, or to \"\"");
@@ -126,6 +125,41 @@ impl Signals {
             _ = self.interrupt.recv() => ("SIGINT", 2),
         }
     }
+}
+
+/// SIGHUP, which has two meanings.
+struct Hangup {
+    signal: Signal,
+    /// It says that the terminal was closed.
+    ends: bool,
+}
+
+impl Hangup {
+    fn new() -> io::Result<Self> {
+        // The terminal that the kernel and the shell send it for, wherever standard input and output lead. `nohup` has it
+        // ignored: whoever typed that wants the server to stay. Known before the signal is ours, and before the terminal
+        // is gone.
+        let ends = File::open("/dev/tty").is_ok() && !is_ignored(&fs::read_to_string("/proc/self/status")?);
+        Ok(Self { signal: signal(SignalKind::hangup())?, ends })
+    }
+
+    /// Has the server reload at each one; where it ends the program, gives its name.
+    async fn stops(&mut self, server: &Server) -> &'static str {
+        loop {
+            self.signal.recv().await;
+            if self.ends {
+                return "SIGHUP";
+            }
+            // What came of it is in the log.
+            let _ = server.reload().await;
+        }
+    }
+}
+
+/// Whether SIGHUP, the first of the signals, is ignored by the process of this `/proc/PID/status`.
+fn is_ignored(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
 /// Says what is served. Where standard output is a stream of JSON objects, that is no place for it.
@@ -168,4 +202,15 @@ fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
     }
     lines.push("Ctrl-C stops it.\n".to_owned());
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nohup_ignores_is_seen() {
+        assert!(is_ignored("Name:\tlongshore\nSigIgn:\t0000000000001001\n"));
+        assert!(!is_ignored("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n"));
+    }
 }

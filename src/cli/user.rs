@@ -25,7 +25,7 @@ pub struct UserArgs {
     #[command(subcommand)]
     command: UserCommand,
     /// Read settings from this TOML file; the accounts file that it names is used
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG", global = true)]
     config: Option<PathBuf>,
 }
 

@@ -25,9 +25,10 @@ impl Session {
             let chosen = if algorithm == self.parameters.hash { "*" } else { "" };
             format!("{}{chosen}", algorithm.name())
         });
-        let server = &self.shared.settings.server;
+        let in_force = self.shared.in_force();
+        let server = &in_force.settings.server;
         let ipv4 = self.recorder.ends().server.is_ipv4();
-        let tls = self.shared.tls.as_ref().map(|_| &self.shared.settings.tls);
+        let tls = in_force.tls.as_ref().map(|_| &in_force.settings.tls);
         let explicit = tls.is_some_and(|tls| tls.control != Encryption::Off);
         let mut features = Vec::new();
         if explicit {

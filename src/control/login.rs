@@ -33,7 +33,7 @@ impl Session {
             Ok(name) if is_anonymous(name) => {
                 Reply::new(331, "Anonymous login: give your e-mail address as the password.")
             }
-            Ok(text) if self.shared.settings.tls.certificate_login && self.certificate().is_some() => {
+            Ok(text) if self.shared.in_force().settings.tls.certificate_login && self.certificate().is_some() => {
                 // What does not fit is no failed login: the password is still to come.
                 if let Ok(admitted) = self.check(text, None).await {
                     self.attempts += 1;
@@ -111,7 +111,7 @@ impl Session {
             }
             (Err(NotLetIn::Refused(_)), _) => {
                 self.failed_logins += 1;
-                let limit = self.shared.settings.limits.login_attempts;
+                let limit = self.shared.in_force().settings.limits.login_attempts;
                 if self.failed_logins < limit {
                     return Reply::new(530, "This name and this password do not belong together.").into();
                 }
@@ -124,8 +124,8 @@ impl Session {
     /// waits as well: how long the answer takes tells nothing.
     async fn wait_for_turn(&mut self, user: &[u8]) -> Result<(), NotLetIn> {
         // Guests show no password that somebody could guess.
-        let is_guest =
-            std::str::from_utf8(user).is_ok_and(|name| is_anonymous(name) && self.shared.accounts.knows(name));
+        let is_guest = std::str::from_utf8(user)
+            .is_ok_and(|name| is_anonymous(name) && self.shared.in_force().accounts.knows(name));
         let client = self.recorder.ends().client.ip();
         let wait = self.shared.limits.login_wait(user, client, Instant::now());
         let Some(wait) = wait.filter(|_| !is_guest) else { return Ok(()) };
@@ -141,7 +141,7 @@ impl Session {
         if account.anonymous {
             return Ok(None);
         }
-        let limit = account.max_sessions.unwrap_or(self.shared.settings.limits.max_sessions_per_user);
+        let limit = account.max_sessions.unwrap_or(self.shared.in_force().settings.limits.max_sessions_per_user);
         self.shared.limits.enter(&account.name, limit).map(Some).ok_or(limit)
     }
 
@@ -149,8 +149,9 @@ impl Session {
     async fn check(&mut self, name: &str, password: Option<&[u8]>) -> Result<(Arc<Account>, Storage), NotLetIn> {
         let caller = Caller { address: self.recorder.ends().client.ip(), certificate: self.certificate() };
         let stop = CancellationToken::new();
-        let idle = Engine::new(Arc::clone(&self.shared.accounts), Arc::clone(&self.shared.homes));
-        let mut engine = std::mem::replace(&mut self.engine, idle);
+        // With the accounts that are in force now.
+        let accounts = Arc::clone(&self.shared.in_force().accounts);
+        let mut engine = Engine::new(accounts, Arc::clone(&self.shared.homes));
         let login = stop.run_until_cancelled(engine.login(name, password, caller));
         let result = self.beside(&stop, AtEnd::GoOn, login).await;
         self.engine = engine;
@@ -170,7 +171,7 @@ impl Session {
     pub(super) fn reinitialize(&mut self) -> Reply {
         self.log_out();
         self.protection = Protection::at_first(self.implicit);
-        Reply::new(220, self.shared.settings.server.greeting.as_str())
+        Reply::new(220, self.shared.in_force().settings.server.greeting.as_str())
     }
 
     pub(super) fn log_out(&mut self) {
@@ -193,7 +194,7 @@ impl Session {
     pub(super) fn host(&self) -> Reply {
         match self.login {
             Some(_) => Reply::new(503, "HOST comes before USER; send REIN first."),
-            None => Reply::new(220, self.shared.settings.server.greeting.as_str()),
+            None => Reply::new(220, self.shared.in_force().settings.server.greeting.as_str()),
         }
     }
 
@@ -205,7 +206,7 @@ impl Session {
     /// A user's name as it may be put on record: people type passwords at this prompt.
     pub(super) fn printable_user(&self, name: &[u8]) -> String {
         match std::str::from_utf8(name) {
-            Ok(name) if self.shared.accounts.knows(name) => name.to_owned(),
+            Ok(name) if self.shared.in_force().accounts.knows(name) => name.to_owned(),
             _ => "(unknown)".to_owned(),
         }
     }

@@ -20,6 +20,7 @@ mod wire;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -34,16 +35,23 @@ use crate::tls::Tls;
 pub(crate) use probe::{Announced, Probes, serve_probe};
 pub(crate) use session::serve;
 
+/// What a reload replaces, all of it at once.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    pub settings: Arc<Settings>,
+    pub accounts: Arc<Accounts>,
+    pub passive: Arc<PassivePorts>,
+    /// The certificate; none means that nothing is encrypted.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// What all sessions of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub settings: Settings,
-    pub accounts: Arc<Accounts>,
+    /// See [`Shared::in_force`].
+    pub current: ArcSwap<InForce>,
     pub homes: Arc<Homes>,
     pub limits: Arc<Limits>,
-    pub passive: Arc<PassivePorts>,
-    /// The certificate; none means that nothing is encrypted.
-    pub tls: Option<Tls>,
     pub events: Arc<Events>,
     /// Health checks that are expected.
     pub probes: Arc<Probes>,
@@ -53,4 +61,16 @@ pub(crate) struct Shared {
     pub drain: CancellationToken,
     /// Sessions leave at once.
     pub cut: CancellationToken,
+}
+
+impl Shared {
+    /// What is in force now. Whoever needs it for more than a moment goes on with what was in force at the beginning.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.current.load_full()
+    }
+
+    /// Puts this in force, for what comes next.
+    pub fn put_in_force(&self, next: InForce) {
+        self.current.store(Arc::new(next));
+    }
 }

@@ -49,7 +49,7 @@ impl Session {
 
     pub(super) fn epsv(&mut self, argument: &[u8]) -> Reply {
         let own = self.recorder.ends().server.ip();
-        if own.is_ipv4() && self.shared.settings.server.epsv == Epsv::Ipv6Only {
+        if own.is_ipv4() && self.shared.in_force().settings.server.epsv == Epsv::Ipv6Only {
             return Reply::new(502, "EPSV is for IPv6 connections here. Use PASV.");
         }
         if argument.eq_ignore_ascii_case(b"ALL") {
@@ -97,7 +97,7 @@ impl Session {
         if self.parameters.epsv_only {
             return after_epsv_all(verb);
         }
-        if !self.shared.settings.server.active {
+        if !self.shared.in_force().settings.server.active {
             return Reply::new(502, "Active mode is switched off here. Use EPSV or PASV (passive mode).");
         }
         let mut client = self.recorder.ends().client;
@@ -143,7 +143,7 @@ impl Session {
     pub(super) fn expire_offer(&mut self) {
         let Some(Offer::Passive(listener)) = self.offer.take() else { return };
         self.offer_expired = true;
-        let (at, limit) = (listener.address(), self.shared.settings.limits.passive_offer_timeout.as_secs());
+        let (at, limit) = (listener.address(), self.shared.in_force().settings.limits.passive_offer_timeout.as_secs());
         let (mode, address, port, port_class) = (Mode::Passive, at.ip(), at.port(), PortClass::of(at.port()));
         let reason = format!("no transfer was asked for within {limit} s; the port was taken back");
         self.recorder.record(What::DataFailed { mode, address, port, port_class, reason });
@@ -152,7 +152,7 @@ impl Session {
     fn passive_listener(&mut self) -> Result<PassiveListener, Reply> {
         // The session's old port goes back first: it may be the last free one.
         self.offer = None;
-        self.shared.passive.listen(self.recorder.ends().server).map_err(|error| {
+        self.shared.in_force().passive.listen(self.recorder.ends().server).map_err(|error| {
             tracing::warn!(%error, "no passive port");
             let text = match error.kind() {
                 io::ErrorKind::AddrInUse => {
@@ -166,7 +166,8 @@ impl Session {
 
     /// The address that PASV names to this client.
     async fn advertised(&self, own: Ipv4Addr, client: IpAddr) -> Result<Ipv4Addr, Reply> {
-        let advertised = match &self.shared.settings.server.passive_address {
+        let in_force = self.shared.in_force();
+        let advertised = match &in_force.settings.server.passive_address {
             PassiveAddress::Auto => None,
             PassiveAddress::One(advertised) => Some(advertised),
             PassiveAddress::ByClient(networks) => by_client(networks, client),

@@ -30,7 +30,7 @@ impl Default for Parameters {
 impl Session {
     pub(super) fn set_type(&mut self, argument: &[u8]) -> Reply {
         let (ascii, text) = match argument.to_ascii_uppercase().as_slice() {
-            b"A" | b"A N" if self.shared.settings.transfer.ascii == Ascii::Convert => {
+            b"A" | b"A N" if self.shared.in_force().settings.transfer.ascii == Ascii::Convert => {
                 (true, "Type is ASCII: line ends are converted.")
             }
             b"A" | b"A N" => (true, "Type is ASCII, but this server converts nothing."),
@@ -43,7 +43,7 @@ impl Session {
 
     /// Whether line ends are converted in this session now.
     pub(super) fn converts(&self) -> bool {
-        self.parameters.ascii && self.shared.settings.transfer.ascii == Ascii::Convert
+        self.parameters.ascii && self.shared.in_force().settings.transfer.ascii == Ascii::Convert
     }
 
     pub(super) fn mode(&mut self, argument: &[u8]) -> Reply {

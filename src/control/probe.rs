@@ -61,11 +61,12 @@ pub(crate) async fn serve_probe(shared: Arc<Shared>, stream: TcpStream, implicit
 }
 
 async fn talk(shared: &Shared, wire: &mut Wire, implicit: bool) -> io::Result<()> {
-    if let Some(tls) = shared.tls.as_ref().filter(|_| implicit) {
+    let in_force = shared.in_force();
+    if let Some(tls) = in_force.tls.as_ref().filter(|_| implicit) {
         let channel = tls.accept_control(wire.stream(), 0).await?;
         wire.encrypt(channel);
     }
-    wire.queue(&Reply::new(220, shared.settings.server.greeting.as_str()));
+    wire.queue(&Reply::new(220, in_force.settings.server.greeting.as_str()));
     wire.flush().await?;
     if let Incoming::Line(_) = wire.line().await? {
         wire.queue(&Reply::new(221, "Goodbye."));

@@ -27,7 +27,8 @@ impl Protection {
 impl Session {
     /// What has to be encrypted before this command is answered.
     pub(super) fn refused_in_clear(&self, verb: Verb, argument: &[u8]) -> Option<Reply> {
-        let tls = &self.shared.settings.tls;
+        let in_force = self.shared.in_force();
+        let tls = &in_force.settings.tls;
         let encrypted = self.wire.is_encrypted();
         if tls.control == Encryption::Required && !encrypted && !verb.comes_before_tls() {
             return Some(Reply::new(530, "This server serves encrypted connections only. Send AUTH TLS first."));
@@ -44,18 +45,19 @@ impl Session {
     /// AUTH. The handshake follows the reply.
     pub(super) fn authenticate(&mut self, mechanism: &[u8]) -> Answer {
         let known = ["TLS", "TLS-C", "SSL", "TLS-P"].map(str::as_bytes);
-        let reply = if self.shared.tls.is_none() || self.shared.settings.tls.control == Encryption::Off {
-            Reply::new(502, "This server does not encrypt this connection. Go on without AUTH.")
-        } else if self.wire.is_encrypted() {
-            Reply::new(503, "This connection is encrypted already.")
-        } else if !known.iter().any(|known| known.eq_ignore_ascii_case(mechanism)) {
-            Reply::new(504, "Only AUTH TLS is served.")
-        } else {
-            // Whoever spoke in clear need not be who speaks now (RFC 2228, 3).
-            self.log_out();
-            self.protection = Protection::default();
-            return Answer::then_encrypt(Reply::new(234, "Begin the TLS handshake now."));
-        };
+        let reply =
+            if self.shared.in_force().tls.is_none() || self.shared.in_force().settings.tls.control == Encryption::Off {
+                Reply::new(502, "This server does not encrypt this connection. Go on without AUTH.")
+            } else if self.wire.is_encrypted() {
+                Reply::new(503, "This connection is encrypted already.")
+            } else if !known.iter().any(|known| known.eq_ignore_ascii_case(mechanism)) {
+                Reply::new(504, "Only AUTH TLS is served.")
+            } else {
+                // Whoever spoke in clear need not be who speaks now (RFC 2228, 3).
+                self.log_out();
+                self.protection = Protection::default();
+                return Answer::then_encrypt(Reply::new(234, "Begin the TLS handshake now."));
+            };
         reply.into()
     }
 
@@ -71,7 +73,7 @@ impl Session {
     }
 
     pub(super) fn protect(&mut self, level: &[u8]) -> Reply {
-        let data = self.shared.settings.tls.data;
+        let data = self.shared.in_force().settings.tls.data;
         if !self.wire.is_encrypted() {
             return Reply::new(503, "Send AUTH TLS first.");
         }
@@ -106,7 +108,7 @@ impl Session {
     /// The handshake on the control connection. What was read before it, or waits, came in clear and is thrown away.
     pub(super) async fn encrypt(&mut self) -> Result<(), CloseReason> {
         let shared = Arc::clone(&self.shared);
-        let Some(tls) = &shared.tls else { return Err(CloseReason::TlsFailed) };
+        let Some(tls) = shared.in_force().tls.clone() else { return Err(CloseReason::TlsFailed) };
         self.waiting.clear();
         let handshake = tls.accept_control(self.wire.stream(), self.recorder.session());
         let handshake = shared.drain.run_until_cancelled(handshake);
@@ -118,6 +120,7 @@ impl Session {
                 let resumed = channel.resumed().is_some();
                 self.recorder.record(What::TlsOpened { version: channel.version(), cipher: channel.cipher(), resumed });
                 self.wire.encrypt(channel);
+                self.tls = Some(tls);
                 Ok(())
             }
             Some(Err(error)) => {

@@ -25,6 +25,7 @@ use crate::limits::SessionPermit;
 use crate::sessions::{CloseReason, Ends, Recorder, Totals, What};
 use crate::settings::PassivePeer;
 use crate::storage::VirtualPath;
+use crate::tls::Tls;
 
 /// Commands that may wait for a transfer's end. Further ones are refused, so that an ABOR behind them is still seen.
 const WAITING_LIMIT: usize = 16;
@@ -58,6 +59,8 @@ pub(super) struct Session {
     /// Whether the connection was encrypted from its beginning.
     pub(super) implicit: bool,
     pub(super) protection: Protection,
+    /// What the control connection was encrypted with.
+    pub(super) tls: Option<Arc<Tls>>,
     /// The address of the next data connection.
     pub(super) offer: Option<Offer>,
     /// Since when there is an offer.
@@ -134,7 +137,7 @@ pub(crate) async fn serve(
         waiting: VecDeque::new(),
         recorder,
         totals: Totals::default(),
-        engine: Engine::new(Arc::clone(&shared.accounts), Arc::clone(&shared.homes)),
+        engine: Engine::new(Arc::clone(&shared.in_force().accounts), Arc::clone(&shared.homes)),
         login: None,
         user: None,
         attempts: 0,
@@ -144,6 +147,7 @@ pub(crate) async fn serve(
         parameters: Parameters::default(),
         implicit,
         protection: Protection::at_first(implicit),
+        tls: None,
         offer: None,
         offered_at: Instant::now(),
         offer_expired: false,
@@ -174,7 +178,7 @@ impl Session {
         {
             return Ok(reason);
         }
-        self.say(&Reply::new(220, self.shared.settings.server.greeting.as_str())).await?;
+        self.say(&Reply::new(220, self.shared.in_force().settings.server.greeting.as_str())).await?;
         loop {
             let line = match self.next_line().await? {
                 Ok(line) => line,
@@ -202,7 +206,8 @@ impl Session {
         if let Some(line) = self.waiting.pop_front() {
             return Ok(Ok(line));
         }
-        let server = &shared.settings.server;
+        let in_force = shared.in_force();
+        let server = &in_force.settings.server;
         let idle = Instant::now() + server.idle_timeout;
         let login = self.login_since + server.login_timeout;
         let (deadline, reason) = match self.login {
@@ -211,7 +216,7 @@ impl Session {
         };
         let own = self.recorder.ends().client.ip();
         let screened = server.passive_peer == PassivePeer::SameAddress;
-        let offer = self.offered_at + shared.settings.limits.passive_offer_timeout;
+        let offer = self.offered_at + in_force.settings.limits.passive_offer_timeout;
         loop {
             tokio::select! {
                 biased;
@@ -234,7 +239,8 @@ impl Session {
 
     /// Tells the client why the session ends, where it did not end it by itself.
     async fn farewell(&mut self, reason: CloseReason) -> io::Result<()> {
-        let server = &self.shared.settings.server;
+        let in_force = self.shared.in_force();
+        let server = &in_force.settings.server;
         let (code, text) = match reason {
             CloseReason::Shutdown => (421, "The server is shutting down. Come back later.".to_owned()),
             CloseReason::Kicked => (421, "An administrator has ended this session. Goodbye.".to_owned()),

@@ -19,7 +19,7 @@ impl Session {
 
     fn session_status(&self) -> Reply {
         let mut lines = vec![format!(" Control connection: {}", self.recorder.ends())];
-        if self.shared.tls.is_some() {
+        if self.shared.in_force().tls.is_some() {
             let word = |encrypted| if encrypted { "encrypted" } else { "in clear" };
             let (control, data) = (word(self.wire.is_encrypted()), word(self.protection.private));
             lines.push(format!(" Control connection {control}, data connections {data}"));

@@ -75,7 +75,7 @@ impl Session {
             (_, 0) => Start::Beginning,
             (_, offset) => Start::Offset(offset),
         };
-        let fsync = self.shared.settings.storage.fsync;
+        let fsync = self.shared.in_force().settings.storage.fsync;
         let begun = self.ready_to_transfer(offset).and_then(|storage| {
             let path = self.directory.resolve(argument)?;
             let upload = storage.begin_upload(&path, start, fsync)?;
@@ -92,7 +92,7 @@ impl Session {
     /// STOU: the reply names the file as RFC 1123, 4.1.2.9 says.
     pub(super) async fn store_unique(&mut self, stem: &[u8]) -> Reply {
         self.parameters.offset = 0;
-        let (ascii, fsync) = (self.converts(), self.shared.settings.storage.fsync);
+        let (ascii, fsync) = (self.converts(), self.shared.in_force().settings.storage.fsync);
         let begun = self.ready_to_transfer(0).and_then(|storage| {
             if stem.contains(&b'/') {
                 return Err(Reply::new(553, "STOU takes a name without a directory. Use CWD first."));
@@ -150,7 +150,7 @@ impl Session {
     }
 
     async fn receive(&mut self, plan: Plan, mut upload: Upload) -> Reply {
-        let (ascii, fsync) = (plan.ascii, self.shared.settings.storage.fsync);
+        let (ascii, fsync) = (plan.ascii, self.shared.in_force().settings.storage.fsync);
         self.transfer(plan, async move |connection| {
             connection.receive(&mut upload, ascii).await?;
             let finish = || upload.finish().map_err(Broken::Storage);
@@ -166,7 +166,8 @@ impl Session {
         // What netstat shows during a transfer are its two connections, and not the engine's.
         self.engine.close();
         let (stop, moved) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
-        let server = &self.shared.settings.server;
+        let in_force = self.shared.in_force();
+        let server = &in_force.settings.server;
         let terms = Terms {
             recorder: self.recorder.clone(),
             peer: server.passive_peer,
@@ -196,13 +197,14 @@ impl Session {
         let (begun, ends) = (Instant::now(), connection.ends);
         let result = match self.say(&Reply::new(150, plan.opening)).await {
             Ok(()) => {
-                let (shared, private) = (Arc::clone(&self.shared), self.protection.private);
+                // Of the control connection, whose TLS session is resumed, whatever was reloaded since.
+                let tls = self.tls.clone().filter(|_| self.protection.private);
                 let upload = plan.direction == Direction::FromClient;
-                let resume = shared.settings.tls.require_resumption;
+                let resume = self.shared.in_force().settings.tls.require_resumption;
                 let certificate = self.wire.client_certificate().cloned();
                 let work = async {
                     // Behind the 150, where clients begin the handshake.
-                    if let Some(tls) = shared.tls.as_ref().filter(|_| private) {
+                    if let Some(tls) = &tls {
                         connection.encrypt(tls, resume, certificate, upload).await?;
                     }
                     carry(&connection).await?;
@@ -294,7 +296,7 @@ impl Session {
 
     fn no_offer(&self) -> Reply {
         if self.offer_expired {
-            let limit = self.shared.settings.limits.passive_offer_timeout.as_secs();
+            let limit = self.shared.in_force().settings.limits.passive_offer_timeout.as_secs();
             let text =
                 format!("Your passive port was taken back: you did not use it for {limit} s. Send EPSV or PASV again.");
             return Reply::new(425, text);
@@ -364,7 +366,7 @@ impl Session {
 
     /// The digest for the record of a whole transfer, where the settings ask for it.
     async fn digest_on_record(&mut self, verb: &str, path: &VirtualPath) -> Option<String> {
-        if !self.shared.settings.transfer.sha256 || matches!(verb, "LIST" | "NLST" | "MLSD") {
+        if !self.shared.in_force().settings.transfer.sha256 || matches!(verb, "LIST" | "NLST" | "MLSD") {
             return None;
         }
         // A file that was deleted since: the record says nothing rather than something else.

@@ -77,6 +77,14 @@ impl Failures {
         Self { policy, longest, forget, hasher: RandomState::new(), memory: Remembered::new(REMEMBERED) }
     }
 
+    /// Other rules for the failures that are remembered. Those that were counted together in another way are forgotten.
+    pub fn change(&mut self, policy: LoginFailures, longest: Duration, forget: Duration) {
+        if policy != self.policy {
+            self.memory.remove_where(|_| true);
+        }
+        (self.policy, self.longest, self.forget) = (policy, longest, forget);
+    }
+
     /// How long this login waits.
     pub fn wait(&mut self, user: &[u8], client: IpAddr, now: Instant) -> Option<Wait> {
         let key = self.key(user, client)?;

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
+
 mod addresses;
 mod failures;
 pub(crate) mod files;
@@ -32,7 +34,7 @@ pub const REMEMBERED: usize = 10_000;
 /// The limits of one server, and what is taken of them.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    settings: LimitSettings,
+    settings: ArcSwap<LimitSettings>,
     taken: Mutex<Taken>,
     rates: Mutex<Rates>,
     failures: Mutex<Failures>,
@@ -64,17 +66,25 @@ impl Limits {
             settings.login_delay_max,
             settings.login_failures_forget,
         ));
-        Arc::new(Self { settings, taken: Mutex::default(), rates, failures })
+        Arc::new(Self { settings: ArcSwap::from_pointee(settings), taken: Mutex::default(), rates, failures })
+    }
+
+    /// Has these limits hold for whoever comes next. What is taken stays counted, even where it is too much now.
+    pub fn change(&self, settings: LimitSettings) {
+        whole(&self.rates).change(settings.accept_rate);
+        let (longest, forget) = (settings.login_delay_max, settings.login_failures_forget);
+        whole(&self.failures).change(settings.login_failures, longest, forget);
+        self.settings.store(Arc::new(settings));
     }
 
     /// A place for a control connection, or why there is none.
     pub fn admit(self: &Arc<Self>, client: IpAddr, now: Instant) -> Result<SessionPermit, RefusedBecause> {
-        admission(client, &self.settings.allow, &self.settings.deny)?;
+        let settings = self.settings.load();
+        admission(client, &settings.allow, &settings.deny)?;
         let origin = Origin::of(client);
         if !whole(&self.rates).take(origin, now) {
             return Err(RefusedBecause::AcceptRate);
         }
-        let settings = &self.settings;
         let mut taken = whole(&self.taken);
         let of_origin = taken.by_origin.get(&origin).copied().unwrap_or(0);
         // The narrowest reason first: it is the one that the client can do something about.
@@ -236,12 +246,38 @@ impl Drop for UserPermit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn limits(set: impl FnOnce(&mut LimitSettings)) -> Arc<Limits> {
         let mut settings = LimitSettings::default();
         set(&mut settings);
         Limits::new(settings)
+    }
+
+    #[test]
+    fn changed_limits_count_what_there_is() {
+        let limits = limits(|it| it.accept_rate = 0);
+        let (client, now) = (ip("192.0.2.1"), Instant::now());
+        let places: Vec<_> = (0..3).map(|_| limits.admit(client, now).unwrap()).collect();
+        limits.login_failed(b"ann", "ann", client, now);
+        let change = |per_ip, delay| {
+            limits.change(LimitSettings {
+                max_sessions_per_ip: per_ip,
+                login_delay_max: Duration::from_secs(delay),
+                ..LimitSettings::default()
+            });
+        };
+        change(2, 0);
+        assert_eq!(limits.admit(client, now).err(), Some(RefusedBecause::MaxSessionsPerIp));
+        assert_eq!(limits.login_wait(b"ann", client, now), None);
+        change(4, 30);
+        assert_eq!(limits.login_wait(b"ann", client, now).map(|wait| wait.failures), Some(1), "it is not forgotten");
+        let fourth = limits.admit(client, now).unwrap();
+        assert!(limits.admit(client, now).is_err());
+        drop((places, fourth));
+        assert_eq!(whole(&limits.taken).sessions, 0);
     }
 
     fn ip(text: &str) -> IpAddr {

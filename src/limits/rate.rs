@@ -23,6 +23,11 @@ impl Rates {
         Self { rate, spread_to: Remembered::new(REMEMBERED) }
     }
 
+    /// Another rate; what has been spread out already stays so.
+    pub fn change(&mut self, rate: u32) {
+        self.rate = rate;
+    }
+
     /// Whether a connection from here may be made now. One that may not takes nothing.
     pub fn take(&mut self, origin: Origin, now: Instant) -> bool {
         if self.rate == 0 {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,10 +24,11 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt as format};
+use tracing_subscriber::{Layer, fmt as format, reload};
 
 use super::Event;
-use crate::settings::{LogFormat, LogLevel, LogSettings};
+use crate::server::Part;
+use crate::settings::{Faults, LogFormat, LogLevel, LogSettings};
 
 /// The `tracing` target of the session log.
 const SESSION: &str = "longshore::session";
@@ -43,31 +44,54 @@ const LINE_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct SessionLog {
     sink: Sink,
-    format: LogFormat,
+    is_json: Arc<AtomicBool>,
 }
 
 /// Opens the session log and sets up `tracing` for the process. Call it once; it fails when the session log's file
-/// cannot be opened.
-pub fn init(settings: &LogSettings) -> io::Result<SessionLog> {
-    let sink = Sink::open(settings.sessions.as_deref())?;
+/// cannot be opened. The part has both logs follow reloads, which open the file anew even where nothing has changed: a
+/// program such as logrotate may have moved it away.
+pub fn init(settings: &LogSettings) -> io::Result<(SessionLog, Part)> {
+    let sink = Sink(Arc::new(Mutex::new(BufWriter::new(Output::open(settings.sessions.as_deref())?))));
+    let is_json = Arc::new(AtomicBool::new(settings.format == LogFormat::Json));
+    // The format of a layer is part of its type, so there is one for each, and the other's filter lets nothing through.
+    let (text_filter, text_handle) = reload::Layer::new(diagnostic_targets(settings, LogFormat::Text));
+    let (json_filter, json_handle) = reload::Layer::new(diagnostic_targets(settings, LogFormat::Json));
+    // Where standard error is a terminal that was closed, nobody could be told of it: a log must not end the server.
+    let diagnostics = || format::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
+    let text = diagnostics().with_target(false).with_filter(text_filter).boxed();
+    let json = diagnostics().json().flatten_event(true).with_filter(json_filter).boxed();
     let lines = format::layer()
         .event_format(Line)
         .with_writer(sink.clone())
+        .log_internal_errors(false)
         .with_filter(filter_fn(|metadata| metadata.target() == SESSION));
-    let diagnostics = format::layer().with_writer(io::stderr).with_ansi(false);
-    let diagnostics = match settings.format {
-        LogFormat::Text => diagnostics.with_target(false).boxed(),
-        LogFormat::Json => diagnostics.json().flatten_event(true).boxed(),
-    };
-    let diagnostics = diagnostics.with_filter(diagnostic_targets(settings.level));
     // An error only says that the embedding program has set up `tracing` by itself.
-    let _ = tracing_subscriber::registry().with(lines).with(diagnostics).try_init();
-    Ok(SessionLog { sink, format: settings.format })
+    let _ = tracing_subscriber::registry().with(lines).with(vec![text, json]).try_init();
+    let log = SessionLog { sink: sink.clone(), is_json: Arc::clone(&is_json) };
+    let part: Part = Box::new(move |settings| {
+        let output = Output::open(settings.log.sessions.as_deref())
+            .map_err(|error| Faults::one("log.sessions", format!("the session log cannot be opened: {error}")))?;
+        let (sink, is_json, settings) = (sink.clone(), Arc::clone(&is_json), settings.log.clone());
+        let (text_handle, json_handle) = (text_handle.clone(), json_handle.clone());
+        Ok(Box::new(move || {
+            sink.replace(output);
+            is_json.store(settings.format == LogFormat::Json, Ordering::Relaxed);
+            // An error only says, as above, that the layers are not in use.
+            let _ = text_handle.reload(diagnostic_targets(&settings, LogFormat::Text));
+            let _ = json_handle.reload(diagnostic_targets(&settings, LogFormat::Json));
+        }))
+    });
+    Ok((log, part))
 }
 
+/// What is written in this format: nothing when the settings name the other one.
+///
 /// The engine's spans print whole contexts and cost 15-25 us a command, so they are off below `trace`.
-fn diagnostic_targets(level: LogLevel) -> Targets {
-    let level = match level {
+fn diagnostic_targets(settings: &LogSettings, format: LogFormat) -> Targets {
+    if settings.format != format {
+        return Targets::new();
+    }
+    let level = match settings.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
@@ -113,9 +137,9 @@ impl SessionLog {
     }
 
     fn write(&self, event: &Event) {
-        match self.format {
-            LogFormat::Text => tracing::info!(target: SESSION, "{event}"),
-            LogFormat::Json => match serde_json::to_string(event) {
+        match self.is_json.load(Ordering::Relaxed) {
+            false => tracing::info!(target: SESSION, "{event}"),
+            true => match serde_json::to_string(event) {
                 Ok(json) => tracing::info!(target: SESSION, "{json}"),
                 Err(error) => tracing::error!(%error, "an event has no JSON form"),
             },
@@ -154,13 +178,21 @@ enum Output {
     File(File),
 }
 
-impl Sink {
+impl Output {
     fn open(path: Option<&Path>) -> io::Result<Self> {
-        let output = match path {
-            None => Output::Stdout(io::stdout()),
-            Some(path) => Output::File(OpenOptions::new().create(true).append(true).open(path)?),
-        };
-        Ok(Self(Arc::new(Mutex::new(BufWriter::new(output)))))
+        Ok(match path {
+            None => Self::Stdout(io::stdout()),
+            Some(path) => Self::File(OpenOptions::new().create(true).append(true).open(path)?),
+        })
+    }
+}
+
+impl Sink {
+    /// Writes elsewhere from now on. Lines stay whole: each is written while the sink is locked.
+    fn replace(&self, output: Output) {
+        let mut sink = self.make_writer();
+        let _ = sink.flush();
+        *sink.0 = BufWriter::new(output);
     }
 
     fn flush(&self) {

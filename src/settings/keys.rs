@@ -19,11 +19,24 @@ pub struct Key {
     pub name: &'static str,
     /// What to write, as it follows "write" in a fault.
     pub allowed: &'static str,
+    /// When a new value takes effect.
+    changes: Changes,
     /// Puts a value as written in its place.
     set: fn(&mut Settings, &Value) -> Parsed<()>,
     /// The value in force, as TOML writes it.
     show: fn(&Settings) -> String,
 }
+
+/// When a new value of a setting takes effect.
+#[derive(Clone, Copy)]
+enum Changes {
+    /// At a reload, for what comes next.
+    AtReload,
+    /// When the server is started again. A reload keeps the value in force, which this copies.
+    AtRestart(fn(&mut Settings, &Settings)),
+}
+
+use Changes::{AtReload, AtRestart};
 
 const ON_OFF: &Choices<bool> = &[("on", true), ("off", false)];
 const PASSIVE_PEER: &Choices<PassivePeer> = &[("same-address", PassivePeer::SameAddress), ("any", PassivePeer::Any)];
@@ -66,18 +79,21 @@ const TIMEOUT: &str = "whole seconds, from 1 to 86400";
 pub static KEYS: &[Key] = &[
     Key {
         name: "server.listen",
+        changes: AtRestart(|to, from| to.server.listen.clone_from(&from.server.listen)),
         allowed: r#"a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
         set: |settings, value| address::listeners(value).map(|it| settings.server.listen = it),
         show: |settings| show_listeners(&settings.server.listen),
     },
     Key {
         name: "server.greeting",
+        changes: AtReload,
         allowed: "one line of text",
         set: |settings, value| value::line(value).map(|it| settings.server.greeting = it),
         show: |settings| quoted(&settings.server.greeting),
     },
     Key {
         name: "server.passive_ports",
+        changes: AtReload,
         allowed: r#"a range of ports from 1024 to 65535, such as "49152-65535""#,
         set: |settings, value| value::passive_ports(value).map(|it| settings.server.passive_ports = it),
         show: |settings| {
@@ -87,54 +103,63 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "server.passive_address",
+        changes: AtReload,
         allowed: r#""auto", an IPv4 address, a host name, or a table of these by the client's network, such as { "192.168.0.0/16" = "192.168.1.5", "0.0.0.0/0" = "ftp.example.org" }"#,
         set: |settings, value| address::passive_address(value).map(|it| settings.server.passive_address = it),
         show: |settings| show_passive_address(&settings.server.passive_address),
     },
     Key {
         name: "server.passive_peer",
+        changes: AtReload,
         allowed: r#""same-address" or "any""#,
         set: |settings, value| value::choice(value, PASSIVE_PEER).map(|it| settings.server.passive_peer = it),
         show: |settings| choice_name(&settings.server.passive_peer, PASSIVE_PEER),
     },
     Key {
         name: "server.epsv",
+        changes: AtReload,
         allowed: r#""on" or "ipv6-only""#,
         set: |settings, value| value::choice(value, EPSV).map(|it| settings.server.epsv = it),
         show: |settings| choice_name(&settings.server.epsv, EPSV),
     },
     Key {
         name: "server.active",
+        changes: AtReload,
         allowed: r#""on" or "off""#,
         set: |settings, value| value::switch(value).map(|it| settings.server.active = it),
         show: |settings| choice_name(&settings.server.active, ON_OFF),
     },
     Key {
         name: "server.idle_timeout",
+        changes: AtReload,
         allowed: TIMEOUT,
         set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.server.idle_timeout = it),
         show: |settings| settings.server.idle_timeout.as_secs().to_string(),
     },
     Key {
         name: "server.login_timeout",
+        changes: AtReload,
         allowed: TIMEOUT,
         set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.server.login_timeout = it),
         show: |settings| settings.server.login_timeout.as_secs().to_string(),
     },
     Key {
         name: "server.data_timeout",
+        changes: AtReload,
         allowed: TIMEOUT,
         set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.server.data_timeout = it),
         show: |settings| settings.server.data_timeout.as_secs().to_string(),
     },
     Key {
         name: "server.shutdown_grace",
+        changes: AtReload,
         allowed: "whole seconds, from 0 to 3600",
         set: |settings, value| value::seconds(value, 0..=3_600).map(|it| settings.server.shutdown_grace = it),
         show: |settings| settings.server.shutdown_grace.as_secs().to_string(),
     },
     Key {
         name: "server.admin_socket",
+        changes: AtRestart(|to, from| to.server.admin_socket.clone_from(&from.server.admin_socket)),
         allowed: r#""auto", the path of a Unix socket, or "" for none"#,
         set: |settings, value| value::admin_socket(value).map(|it| settings.server.admin_socket = it),
         show: |settings| match &settings.server.admin_socket {
@@ -145,168 +170,196 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "storage.root",
+        changes: AtRestart(|to, from| to.storage.root.clone_from(&from.storage.root)),
         allowed: "the directory to serve",
         set: |settings, value| value::path(value).map(|it| settings.storage.root = it),
         show: |settings| quoted(&settings.storage.root.to_string_lossy()),
     },
     Key {
         name: "storage.umask",
+        changes: AtReload,
         allowed: r#"octal digits in quotes, from "000" to "077", such as "022""#,
         set: |settings, value| value::umask(value).map(|it| settings.storage.umask = it),
         show: |settings| quoted(&format!("{:03o}", settings.storage.umask)),
     },
     Key {
         name: "storage.fsync",
+        changes: AtReload,
         allowed: "true or false",
         set: |settings, value| value::switch(value).map(|it| settings.storage.fsync = it),
         show: |settings| settings.storage.fsync.to_string(),
     },
     Key {
         name: "accounts.file",
+        changes: AtReload,
         allowed: r#"the path of the accounts file, or "" for none"#,
         set: |settings, value| value::path_unless("", value).map(|it| settings.accounts.file = it),
         show: |settings| show_path(settings.accounts.file.as_deref(), ""),
     },
     Key {
         name: "accounts.anonymous",
+        changes: AtReload,
         allowed: r#""off", "read-only", "read-write" or "add-only""#,
         set: |settings, value| value::choice(value, ANONYMOUS).map(|it| settings.accounts.anonymous = it),
         show: |settings| choice_name(&settings.accounts.anonymous, ANONYMOUS),
     },
     Key {
         name: "accounts.template",
+        changes: AtReload,
         allowed: r#"the directory whose contents new homes get, or "" for none"#,
         set: |settings, value| value::path_unless("", value).map(|it| settings.accounts.template = it),
         show: |settings| quoted(&settings.accounts.template.as_deref().unwrap_or(Path::new("")).to_string_lossy()),
     },
     Key {
         name: "limits.max_sessions",
+        changes: AtReload,
         allowed: "a whole number from 1 to 1000000",
         set: |settings, value| value::number(value, 1..=1_000_000).map(|it| settings.limits.max_sessions = it),
         show: |settings| settings.limits.max_sessions.to_string(),
     },
     Key {
         name: "limits.max_sessions_per_ip",
+        changes: AtReload,
         allowed: COUNT,
         set: |settings, value| value::number(value, 0..=1_000_000).map(|it| settings.limits.max_sessions_per_ip = it),
         show: |settings| settings.limits.max_sessions_per_ip.to_string(),
     },
     Key {
         name: "limits.max_sessions_per_user",
+        changes: AtReload,
         allowed: COUNT,
         set: |settings, value| value::number(value, 0..=1_000_000).map(|it| settings.limits.max_sessions_per_user = it),
         show: |settings| settings.limits.max_sessions_per_user.to_string(),
     },
     Key {
         name: "limits.max_unauthenticated",
+        changes: AtReload,
         allowed: COUNT,
         set: |settings, value| value::number(value, 0..=1_000_000).map(|it| settings.limits.max_unauthenticated = it),
         show: |settings| settings.limits.max_unauthenticated.to_string(),
     },
     Key {
         name: "limits.accept_rate",
+        changes: AtReload,
         allowed: COUNT,
         set: |settings, value| value::number(value, 0..=1_000_000).map(|it| settings.limits.accept_rate = it),
         show: |settings| settings.limits.accept_rate.to_string(),
     },
     Key {
         name: "limits.allow",
+        changes: AtReload,
         allowed: NETWORKS,
         set: |settings, value| address::networks(value).map(|it| settings.limits.allow = it),
         show: |settings| show_networks(&settings.limits.allow),
     },
     Key {
         name: "limits.deny",
+        changes: AtReload,
         allowed: NETWORKS,
         set: |settings, value| address::networks(value).map(|it| settings.limits.deny = it),
         show: |settings| show_networks(&settings.limits.deny),
     },
     Key {
         name: "limits.login_attempts",
+        changes: AtReload,
         allowed: "a whole number from 1 to 100",
         set: |settings, value| value::number(value, 1..=100).map(|it| settings.limits.login_attempts = it),
         show: |settings| settings.limits.login_attempts.to_string(),
     },
     Key {
         name: "limits.login_failures",
+        changes: AtReload,
         allowed: r#""user-and-address", "address", "user" or "off""#,
         set: |settings, value| value::choice(value, LOGIN_FAILURES).map(|it| settings.limits.login_failures = it),
         show: |settings| choice_name(&settings.limits.login_failures, LOGIN_FAILURES),
     },
     Key {
         name: "limits.login_delay_max",
+        changes: AtReload,
         allowed: "whole seconds, from 0 to 300",
         set: |settings, value| value::seconds(value, 0..=300).map(|it| settings.limits.login_delay_max = it),
         show: |settings| settings.limits.login_delay_max.as_secs().to_string(),
     },
     Key {
         name: "limits.login_failures_forget",
+        changes: AtReload,
         allowed: TIMEOUT,
         set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.limits.login_failures_forget = it),
         show: |settings| settings.limits.login_failures_forget.as_secs().to_string(),
     },
     Key {
         name: "limits.passive_offer_timeout",
+        changes: AtReload,
         allowed: TIMEOUT,
         set: |settings, value| value::seconds(value, 1..=86_400).map(|it| settings.limits.passive_offer_timeout = it),
         show: |settings| settings.limits.passive_offer_timeout.as_secs().to_string(),
     },
     Key {
         name: "transfer.ascii",
+        changes: AtReload,
         allowed: r#""convert" or "binary""#,
         set: |settings, value| value::choice(value, ASCII).map(|it| settings.transfer.ascii = it),
         show: |settings| choice_name(&settings.transfer.ascii, ASCII),
     },
     Key {
         name: "transfer.sha256",
+        changes: AtReload,
         allowed: "true or false",
         set: |settings, value| value::switch(value).map(|it| settings.transfer.sha256 = it),
         show: |settings| settings.transfer.sha256.to_string(),
     },
     Key {
         name: "tls.certificate",
+        changes: AtReload,
         allowed: r#"the path of a PEM file, or "" for no TLS"#,
         set: |settings, value| value::path_unless("", value).map(|it| settings.tls.certificate = it),
         show: |settings| show_path(settings.tls.certificate.as_deref(), ""),
     },
     Key {
         name: "tls.key",
+        changes: AtReload,
         allowed: r#"the path of a PEM file, or "" for no TLS"#,
         set: |settings, value| value::path_unless("", value).map(|it| settings.tls.key = it),
         show: |settings| show_path(settings.tls.key.as_deref(), ""),
     },
     Key {
         name: "tls.control",
+        changes: AtReload,
         allowed: r#""off", "optional" or "required""#,
         set: |settings, value| value::choice(value, ENCRYPTION).map(|it| settings.tls.control = it),
         show: |settings| choice_name(&settings.tls.control, ENCRYPTION),
     },
     Key {
         name: "tls.data",
+        changes: AtReload,
         allowed: r#""off", "optional" or "required""#,
         set: |settings, value| value::choice(value, ENCRYPTION).map(|it| settings.tls.data = it),
         show: |settings| choice_name(&settings.tls.data, ENCRYPTION),
     },
     Key {
         name: "tls.implicit",
+        changes: AtRestart(|to, from| to.tls.implicit.clone_from(&from.tls.implicit)),
         allowed: r#"a list of "address:port", such as ["0.0.0.0:990", "[::]:990"], or [] for none"#,
         set: |settings, value| address::listeners_if_any(value).map(|it| settings.tls.implicit = it),
         show: |settings| show_listeners(&settings.tls.implicit),
     },
     Key {
         name: "tls.require_resumption",
+        changes: AtReload,
         allowed: "true or false",
         set: |settings, value| value::switch(value).map(|it| settings.tls.require_resumption = it),
         show: |settings| settings.tls.require_resumption.to_string(),
     },
     Key {
         name: "tls.minimum",
+        changes: AtReload,
         allowed: r#""1.2" or "1.3""#,
         set: |settings, value| value::choice(value, TLS_VERSION).map(|it| settings.tls.minimum = it),
         show: |settings| choice_name(&settings.tls.minimum, TLS_VERSION),
     },
     Key {
         name: "tls.client_certificates",
+        changes: AtReload,
         allowed: r#""off", "request" or "require""#,
         set: |settings, value| {
             value::choice(value, CLIENT_CERTIFICATES).map(|it| settings.tls.client_certificates = it)
@@ -315,30 +368,35 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "tls.client_ca",
+        changes: AtReload,
         allowed: r#"the path of a PEM file, or "" for none"#,
         set: |settings, value| value::path_unless("", value).map(|it| settings.tls.client_ca = it),
         show: |settings| show_path(settings.tls.client_ca.as_deref(), ""),
     },
     Key {
         name: "tls.certificate_login",
+        changes: AtReload,
         allowed: "true or false",
         set: |settings, value| value::switch(value).map(|it| settings.tls.certificate_login = it),
         show: |settings| settings.tls.certificate_login.to_string(),
     },
     Key {
         name: "log.format",
+        changes: AtReload,
         allowed: r#""text" or "json""#,
         set: |settings, value| value::choice(value, FORMAT).map(|it| settings.log.format = it),
         show: |settings| choice_name(&settings.log.format, FORMAT),
     },
     Key {
         name: "log.level",
+        changes: AtReload,
         allowed: r#""error", "warn", "info", "debug" or "trace""#,
         set: |settings, value| value::choice(value, LEVEL).map(|it| settings.log.level = it),
         show: |settings| choice_name(&settings.log.level, LEVEL),
     },
     Key {
         name: "log.sessions",
+        changes: AtReload,
         allowed: r#"the path of the session log, or "-" for standard output"#,
         set: |settings, value| value::path_unless("-", value).map(|it| settings.log.sessions = it),
         show: |settings| show_path(settings.log.sessions.as_deref(), "-"),
@@ -356,9 +414,23 @@ impl Key {
         (self.show)(settings)
     }
 
+    /// Whether a new value takes effect only when the server is started again.
+    pub fn needs_restart(&self) -> bool {
+        matches!(self.changes, AtRestart(_))
+    }
+
     /// Section and name.
     fn parts(&self) -> (&'static str, &'static str) {
         self.name.split_once('.').unwrap_or(("", self.name))
+    }
+}
+
+/// Gives `settings` those values of `in_force` that only a restart changes.
+pub(crate) fn keep_until_restart(settings: &mut Settings, in_force: &Settings) {
+    for key in KEYS {
+        if let AtRestart(keep) = key.changes {
+            keep(settings, in_force);
+        }
     }
 }
 

@@ -38,6 +38,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Settings that came from nowhere but the program itself.
+    pub(crate) fn of(settings: Settings) -> Self {
+        Self { settings, origins: BTreeMap::new() }
+    }
+
     /// Where the value of the key `name` came from: `default`, `file:line`, a variable or a flag.
     pub fn origin(&self, name: &str) -> &str {
         self.origins.get(name).map_or("default", String::as_str)
@@ -215,7 +220,7 @@ impl Loaded {
     }
 
     /// What only shows when values are seen together.
-    fn check(&self, faults: &mut Faults) {
+    pub(crate) fn check(&self, faults: &mut Faults) {
         let accounts = &self.settings.accounts;
         let usable = faults.leave_usable(&["accounts.anonymous", "accounts.file"]);
         if usable && accounts.anonymous == Anonymous::Off && accounts.file.is_none() {

@@ -293,7 +293,7 @@ fn a_reload_says_what_is_new_and_what_is_wrong() {
     fs::remove_file(&key).unwrap();
     self_signed(&certificate, &key);
     let news = server.ask_json(&["reload"]);
-    let expected = ["the certificate was read again", "storage.umask = \"027\" takes effect at the next start"];
+    let expected = ["the certificate was read again", "in force from now on: storage.umask = \"027\""];
     assert_eq!(news, json!(expected));
 }
 

@@ -331,3 +331,21 @@ fn every_shipped_configuration_is_sound() {
         assert!(output.status.success(), "{}: {}", path.display(), stderr(&output));
     }
 }
+
+#[test]
+fn a_variable_names_the_settings_file_where_no_flag_does() {
+    let dir = directory();
+    for name in ["variable", "flag"] {
+        fs::write(dir.path().join(name), format!("[server]\ngreeting = \"{name}\"\n[storage]\nroot = \".\"\n"))
+            .unwrap();
+    }
+    let check = |args: &[&str]| {
+        let mut command = Command::new(LONGSHORE);
+        let output =
+            command.arg("check").args(args).env("LONGSHORE_CONFIG", "variable").current_dir(dir.path()).output();
+        stdout(&output.unwrap())
+    };
+    let shown = check(&[]);
+    assert!(shown.contains("server.greeting = \"variable\"") && shown.contains("# variable:2"), "{shown}");
+    assert!(check(&["--config", "flag"]).contains("server.greeting = \"flag\""));
+}

@@ -261,8 +261,9 @@ impl Builder {
             let path = dir.join("accounts.toml");
             fs::write(&path, fs::read_to_string(&path).unwrap() + "\n" + &self.accounts_text).unwrap();
         }
-        let words = self.under.iter().map(String::as_str).chain([LONGSHORE, "--config"]).collect::<Vec<_>>();
-        let mut process = Process::spawn(Command::new(words[0]).args(&words[1..]).arg(&config));
+        // Off this terminal, if there is one: on it SIGHUP would end the server.
+        let words = self.under.iter().map(String::as_str).chain([LONGSHORE, "--config"]);
+        let mut process = Process::spawn(Command::new("setsid").args(words).arg(&config));
         let addresses = process.listening(self.listen.len() + self.implicit.len());
         let namespace = self.root_in_namespace.then(|| PathBuf::from(format!("/proc/{}/root", process.child.id())));
         Server { dir: self.dir, process, addresses, namespace }
@@ -534,6 +535,11 @@ impl Process {
         let addresses = found.expect("the server says where it listens");
         assert_eq!(addresses.len(), count, "the server ended or listens elsewhere");
         addresses
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal.

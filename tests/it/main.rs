@@ -16,6 +16,7 @@ mod log;
 mod permissions;
 mod protocol;
 mod readme;
+mod reload;
 mod shutdown;
 mod tls;
 mod transfers;

@@ -438,3 +438,14 @@ fn the_log_in_the_readme_looks_like_the_log() {
     };
     assert_eq!(shape(&blocks("text")[1]), shape(&server.log_text()));
 }
+
+#[test]
+fn what_needs_a_restart_is_listed() {
+    let text = file("README.md");
+    let listed =
+        text.split("or not at all; sessions").nth(1).and_then(|text| text.split(" need a restart").next()).unwrap();
+    let listed: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
+    let needed: Vec<&str> =
+        longshore::settings::keys::KEYS.iter().filter(|key| key.needs_restart()).map(|key| key.name).collect();
+    assert_eq!(listed, needed);
+}
