@@ -12,6 +12,7 @@
 //! - [`ports`] knows IANA's ranges and hands out passive ports.
 //! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
 //! - [`admin`] answers what an operator asks of the running server.
+//! - [`classroom`] gives lessons on such a server, and marks them by what it observed.
 //! - [`settings`] and [`cli`] are how it is told what to do.
 //!
 //! ```no_run
@@ -29,6 +30,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod classroom;
 pub mod cli;
 mod control;
 mod data;
@@ -41,4 +43,5 @@ pub mod settings;
 pub mod storage;
 mod tls;
 
+pub use control::{Asker, Practice};
 pub use server::{Reloaded, Server, StartError};

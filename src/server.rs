@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::control::{Announced, Shared, serve, serve_probe};
+use crate::control::{Announced, Practice, Shared, serve, serve_probe};
 use crate::engine::Homes;
 use crate::limits::{Limits, RememberedFailures, files};
 use crate::sessions::{Connection, ConnectionKind, Ends, Events, RefusedBecause, Whose};
@@ -98,6 +98,7 @@ impl Server {
             limits: Limits::new(settings.limits.clone()),
             events: Events::new(),
             probes: Arc::default(),
+            practice: OnceLock::new(),
             hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -155,6 +156,12 @@ impl Server {
     /// Ends sessions with a 421, their transfers too, and says which: these are their control connections.
     pub fn kick(&self, whose: &Whose) -> Vec<Connection> {
         self.shared.events.live().kick(whose)
+    }
+
+    /// Has lessons given in the sessions, from their next command on. A server gives one lesson in its life; a second
+    /// is not taken.
+    pub fn practise(&self, practice: Arc<dyn Practice>) {
+        let _ = self.shared.practice.set(practice);
     }
 
     /// The failed logins that slow the next ones down, from the oldest on.

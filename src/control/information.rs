@@ -51,6 +51,7 @@ impl Session {
             features.extend(["PBSZ", "PROT"].map(str::to_owned));
         }
         features.extend(["REST STREAM", "SIZE", "TVFS", "UTF8", "XMD5", "XSHA256"].map(str::to_owned));
+        features.extend(self.shared.practice.get().and_then(|practice| practice.feature(self.recorder.session())));
         let lines = features.into_iter().map(|feature| format!(" {feature}").into_bytes()).collect();
         Reply::long(211, "Features:", lines, "End.")
     }

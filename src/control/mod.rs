@@ -10,6 +10,7 @@ mod login;
 mod namespace;
 mod offers;
 mod parameters;
+mod practice;
 mod probe;
 mod protection;
 mod reply;
@@ -18,7 +19,7 @@ mod status;
 mod transfers;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -32,6 +33,7 @@ use crate::sessions::Events;
 use crate::settings::Settings;
 use crate::tls::Tls;
 
+pub use practice::{Asker, Practice};
 pub(crate) use probe::{Announced, Probes, serve_probe};
 pub(crate) use session::serve;
 
@@ -55,6 +57,8 @@ pub(crate) struct Shared {
     pub events: Arc<Events>,
     /// Health checks that are expected.
     pub probes: Arc<Probes>,
+    /// Who gives lessons here.
+    pub practice: OnceLock<Arc<dyn Practice>>,
     /// Who may compute a step of a digest now.
     pub hashing: Arc<Semaphore>,
     /// Sessions finish what they are doing and leave.

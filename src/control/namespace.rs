@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use chrono::NaiveDateTime;
 
 use super::parameters::number;
+use super::practice::Asker;
 use super::reply::Reply;
 use super::session::Session;
 use crate::engine::Request;
@@ -104,18 +105,33 @@ impl Session {
         match name.to_ascii_uppercase().as_slice() {
             b"CHMOD" => self.change_mode(argument),
             b"UTIME" => self.set_times(argument),
-            b"HELP" => Reply::long(
-                214,
-                "SITE commands:",
-                vec![
-                    b" SITE CHMOD mode path (mode is octal: 644)".to_vec(),
-                    b" SITE UTIME YYYYMMDDhhmm[ss] path".to_vec(),
-                    b" SITE UTIME path accessed modified created UTC (each YYYYMMDDhhmmss)".to_vec(),
-                ],
-                "End.",
-            ),
-            _ => Reply::new(501, "Only SITE CHMOD, SITE UTIME and SITE HELP are served."),
+            b"HELP" => self.site_help(),
+            name => self
+                .practise(name, argument)
+                .unwrap_or_else(|| Reply::new(501, "This SITE command is not served; SITE HELP lists those that are.")),
         }
+    }
+
+    fn site_help(&self) -> Reply {
+        let own = [
+            "SITE CHMOD mode path (mode is octal: 644)",
+            "SITE UTIME YYYYMMDDhhmm[ss] path",
+            "SITE UTIME path accessed modified created UTC (each YYYYMMDDhhmmss)",
+        ];
+        let lessons = self.shared.practice.get().map(|practice| practice.help()).unwrap_or_default();
+        let lines = own.into_iter().map(str::to_owned).chain(lessons);
+        Reply::long(214, "SITE commands:", lines.map(|line| format!(" {line}").into_bytes()).collect(), "End.")
+    }
+
+    /// What a lesson answers, where one is given and knows the word.
+    fn practise(&self, word: &[u8], argument: &[u8]) -> Option<Reply> {
+        let (practice, login) = (self.shared.practice.get()?, self.login.as_ref()?);
+        let (session, ends) = (self.recorder.session(), self.recorder.ends());
+        let asker = Asker { session, user: &login.account.name, ends };
+        let (word, argument) = (str::from_utf8(word).ok()?, String::from_utf8_lossy(argument));
+        // It may wait for its store.
+        let lines = tokio::task::block_in_place(|| practice.site(asker, word, &argument))?;
+        Some(Reply::lines(200, lines))
     }
 
     fn change_mode(&self, argument: &[u8]) -> Reply {

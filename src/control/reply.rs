@@ -23,6 +23,12 @@ impl Reply {
         Self { code, lines }
     }
 
+    /// A reply of these lines; of none it says "Done."
+    pub fn lines(code: u16, lines: Vec<String>) -> Self {
+        let lines: Vec<_> = lines.into_iter().map(String::into_bytes).collect();
+        Self { code, lines: if lines.is_empty() { vec![b"Done.".to_vec()] } else { lines } }
+    }
+
     /// A 257 reply that names a directory, quotes in it doubled (RFC 959, appendix II).
     pub fn directory(path: &[u8], remark: &str) -> Self {
         let quoted: Vec<u8> =

@@ -1,0 +1,11 @@
+//! A class: its directory, its students, their lesson and their marks.
+//!
+//! A class lives in one [`Directory`]. `longshore classroom new` makes it, `start` serves it. Nothing in the sessions
+//! knows of it: it learns what happens from the events, like the session log, and is asked by control through
+//! [`Practice`](crate::Practice).
+
+mod directory;
+mod student;
+
+pub use directory::Directory;
+pub use student::{Student, Students};
