@@ -6,9 +6,11 @@ use chrono::NaiveDate;
 use config::{Value, ValueKind};
 
 use super::{PasswordHash, Terms};
+use crate::limits::ByteRates;
 use crate::settings::document::{self, Table};
 use crate::settings::value::{self, Bad, Parsed};
 use crate::settings::{Faults, Settings, address};
+use crate::storage::PathPattern;
 use crate::storage::rights::{Action, Rights, Words};
 use crate::tls::Subject;
 
@@ -29,6 +31,8 @@ pub struct User {
     pub create_home: bool,
     /// How many sessions the user may have, if that is said; 0 for any number.
     pub max_sessions: Option<u32>,
+    /// How fast the files of all the user's sessions may go.
+    pub rates: ByteRates,
 }
 
 /// A user, or a group, of whom not all is known yet.
@@ -41,7 +45,10 @@ struct Draft {
     terms: Terms,
     create_home: bool,
     max_sessions: Option<u32>,
+    rates: ByteRates,
 }
+
+const RATE: &str = r#"bytes a second, such as 500000 or "500 KB", or 0 for no limit"#;
 
 const CONTROL_CHARACTERS: &str = "it has control characters";
 
@@ -168,6 +175,22 @@ static KEYS: &[Key] = &[
         set: |draft, value, _| value::number(value, 0..=1_000_000).map(|it| draft.max_sessions = Some(it)),
     },
     Key {
+        name: "download_rate",
+        of_groups: true,
+        form: Form::Text("BYTES"),
+        help: "Bytes a second of all the user's downloads together, such as 500KB; 0 for any number",
+        allowed: RATE,
+        set: |draft, value, _| value::rate(value).map(|it| draft.rates.download = it),
+    },
+    Key {
+        name: "upload_rate",
+        of_groups: true,
+        form: Form::Text("BYTES"),
+        help: "Bytes a second of all the user's uploads together, such as 500KB; 0 for any number",
+        allowed: RATE,
+        set: |draft, value, _| value::rate(value).map(|it| draft.rates.upload = it),
+    },
+    Key {
         name: "client_certificate",
         of_groups: false,
         form: Form::Text("SUBJECT"),
@@ -214,10 +237,10 @@ fn permissions(value: &Value) -> Parsed<Rights> {
     let (mut by_path, mut bad) = (Vec::new(), Vec::new());
     for (pattern, allowed) in rules {
         let written = Value::new(allowed.origin().map(str::to_owned).as_ref(), pattern.as_str());
-        bad.extend(Rights::check_pattern(pattern).err().into_iter().flat_map(|why| Bad::because(&written, why)));
-        match words(allowed) {
-            Ok(words) => by_path.push((pattern.as_str(), words)),
-            Err(more) => bad.extend(more),
+        let pattern = PathPattern::new(pattern).map_err(|why| Bad::because(&written, why));
+        match (pattern, words(allowed)) {
+            (Ok(pattern), Ok(words)) => by_path.push((pattern, words)),
+            (pattern, words) => bad.extend(pattern.err().into_iter().chain(words.err()).flatten()),
         }
     }
     match (bad.is_empty(), by_path.is_empty()) {
@@ -394,14 +417,14 @@ fn user(item: &Value, root: &Root, groups: &[Draft], others: &[User], faults: &m
             faults.push(origin, format!("this [[user]] has no {}; write {}", key.name, key.allowed));
         }
     }
-    let Draft { name, password, home, rights, terms, create_home, max_sessions } = draft;
+    let Draft { name, password, home, rights, terms, create_home, max_sessions, rates } = draft;
     let name = name?;
     if others.iter().any(|other| other.name == name) {
         let name = value::quoted(&name);
         faults.push(origin, format!("the user {name} is there twice; remove one of them"));
         return None;
     }
-    Some(User { name, password: password?, home, rights, terms, create_home, max_sessions })
+    Some(User { name, password: password?, home, rights, terms, create_home, max_sessions, rates })
 }
 
 /// The group of this name.
@@ -422,8 +445,8 @@ fn group_of(name: &Value, groups: &[Draft], faults: &mut Faults) -> Option<Draft
 impl Draft {
     fn new(root: &Root) -> Self {
         let (home, rights) = (root.path().to_owned(), Rights::everywhere(Words::READ_WRITE));
-        let terms = Terms::default();
-        Self { name: None, password: None, home, rights, terms, create_home: false, max_sessions: None }
+        let (terms, rates) = Default::default();
+        Self { name: None, password: None, home, rights, terms, create_home: false, max_sessions: None, rates }
     }
 
     /// Takes what `item`, a table of this `kind`, says with `keys`, and gives all that it says.
@@ -548,7 +571,7 @@ mod tests {
                     allow_from = []\ngroup = 1\n";
         let networks = r#"write a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]"#;
         let expected = format!(
-            r#"a.toml:3: there is no "password" in [[group]]; write one of name, home, permissions, enabled, expires, allow_from, create_home, max_sessions
+            r#"a.toml:3: there is no "password" in [[group]]; write one of name, home, permissions, enabled, expires, allow_from, create_home, max_sessions, download_rate, upload_rate
 a.toml:4: the group "class" is there twice; remove one of them
 a.toml:6: this [[group]] has no name; write one, for users to name it by
 a.toml:10: user.group = "staff" is not allowed (there is no such group); write the name of a [[group]] in this file: "class"
@@ -609,7 +632,7 @@ a.toml:18: user.group = 1 is not allowed; write the name of a [[group]] in this 
         let expected = r#"a.toml:1: there is no "users" in an accounts file (did you mean [[user]]?); write one of [[user]], [[group]]
 a.toml:2: this [[user]] has no password; write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' names); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
-a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, max_sessions, client_certificate, group
+a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, max_sessions, download_rate, upload_rate, client_certificate, group
 a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$, $2a$, $2b$, $2y$, $6$ or $y$); write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
 a.toml:12: user.permissions = "all" is not allowed; write "read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use crate::limits::ByteRates;
 use crate::settings::{Anonymous, Faults, Settings};
 use crate::storage::rights::{Rights, Words};
 use crate::tls::Subject;
@@ -38,6 +39,8 @@ pub struct Account {
     pub anonymous: bool,
     /// How many sessions it may have, whatever `limits.max_sessions_per_user` says; 0 for any number.
     pub max_sessions: Option<u32>,
+    /// How fast the files of all its sessions may go.
+    pub rates: ByteRates,
     /// How its home is made when it is missing at a login, if it is.
     pub new_home: Option<NewHome>,
 }
@@ -124,7 +127,8 @@ impl Accounts {
         let guest = |words| {
             let rights = Rights::everywhere(words);
             let (name, home) = ("anonymous".to_owned(), root.path().to_owned());
-            Arc::new(Account { name, home, rights, anonymous: true, max_sessions: None, new_home: None })
+            let rates = ByteRates::default();
+            Arc::new(Account { name, home, rights, anonymous: true, max_sessions: None, rates, new_home: None })
         };
         let guest = match settings.accounts.anonymous {
             Anonymous::Off => None,

@@ -1,6 +1,6 @@
 //! Who is there: USER, PASS, REIN, HOST, QUIT.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::time::sleep;
@@ -12,7 +12,7 @@ use super::reply::Reply;
 use super::session::{Answer, AtEnd, Session};
 use crate::accounts::{Account, Caller, Refusal, is_anonymous};
 use crate::engine::{Engine, NotLetIn};
-use crate::limits::UserPermit;
+use crate::limits::{Slots, UserPermit};
 use crate::sessions::{CloseReason, LoginOutcome, What};
 use crate::storage::{Storage, VirtualPath};
 use crate::tls::Subject;
@@ -23,6 +23,8 @@ pub(super) struct Login {
     pub storage: Storage,
     /// A place among the account's sessions; guests need none.
     pub _place: Option<UserPermit>,
+    /// How fast the transfers of all the account's sessions go.
+    pub throttles: Arc<Mutex<Slots>>,
 }
 
 impl Session {
@@ -161,7 +163,8 @@ impl Session {
     fn welcome(&mut self, code: u16, account: Arc<Account>, storage: Storage, place: Option<UserPermit>) -> Reply {
         let text = format!("Welcome, {}. You may {}.", account.name, account.rights.sentence());
         self.recorder.now().user = Some(account.name.clone());
-        self.login = Some(Login { account, storage, _place: place });
+        let throttles = self.shared.limits.throttles_of(&account.name);
+        self.login = Some(Login { account, storage, _place: place, throttles });
         self.permit.set_authenticated(true);
         Reply::new(code, text)
     }

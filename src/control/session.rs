@@ -21,7 +21,7 @@ use super::reply::Reply;
 use super::wire::{Incoming, LINE_LIMIT, Wire};
 use crate::data::{Offer, turned_away};
 use crate::engine::Engine;
-use crate::limits::SessionPermit;
+use crate::limits::{SessionPermit, Slots};
 use crate::sessions::{CloseReason, Ends, Recorder, Totals, What};
 use crate::settings::PassivePeer;
 use crate::storage::VirtualPath;
@@ -69,6 +69,8 @@ pub(super) struct Session {
     pub(super) offer_expired: bool,
     /// This session's place among all.
     pub(super) permit: SessionPermit,
+    /// How fast its transfers go, all together.
+    pub(super) throttles: Slots,
     /// What RNFR said, until RNTO.
     pub(super) rename_from: Option<VirtualPath>,
     interrupted: Option<Interruption>,
@@ -152,6 +154,7 @@ pub(crate) async fn serve(
         offered_at: Instant::now(),
         offer_expired: false,
         permit,
+        throttles: Slots::default(),
         rename_from: None,
         interrupted: None,
         shared,

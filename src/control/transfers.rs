@@ -12,6 +12,7 @@ use super::command::{Syntax, Verb};
 use super::reply::Reply;
 use super::session::{AtEnd, Interruption, Session};
 use crate::data::{Broken, DataConnection, NotOpened, Terms};
+use crate::limits::{Throttles, Way};
 use crate::sessions::{Running, Side, TransferOutcome, What};
 use crate::storage::{
     Algorithm, Download, Fault, FaultKind, Hasher, ListRequest, Start, Storage, Style, Upload, VirtualPath,
@@ -25,6 +26,15 @@ const DIGEST_STEP: u64 = 16 << 20;
 enum Direction {
     ToClient,
     FromClient,
+}
+
+impl Direction {
+    fn way(self) -> Way {
+        match self {
+            Self::ToClient => Way::Download,
+            Self::FromClient => Way::Upload,
+        }
+    }
 }
 
 /// A transfer that is about to begin.
@@ -168,12 +178,14 @@ impl Session {
         let (stop, moved) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let in_force = self.shared.in_force();
         let server = &in_force.settings.server;
+        let throttles = self.throttles(&plan);
         let terms = Terms {
             recorder: self.recorder.clone(),
             peer: server.passive_peer,
             patience: server.data_timeout,
             stop: stop.clone(),
             moved: Arc::clone(&moved),
+            throttles,
         };
         let path = plan.path.to_string();
         self.recorder.now().running = Some(Running { verb: plan.verb, path, moved, data: None });
@@ -184,6 +196,16 @@ impl Session {
         };
         self.recorder.now().running = None;
         reply
+    }
+
+    /// What the transfer's rates are; listings have none.
+    fn throttles(&mut self, plan: &Plan) -> Throttles {
+        if is_listing(plan.verb) {
+            return Throttles::default();
+        }
+        let user = self.login.as_ref().map(|login| (&*login.throttles, login.account.rates));
+        let (way, now) = (plan.direction.way(), Instant::now());
+        self.shared.limits.throttles(way, &plan.path, &mut self.throttles, user, now)
     }
 
     /// A transfer on its open data connection.
@@ -366,13 +388,17 @@ impl Session {
 
     /// The digest for the record of a whole transfer, where the settings ask for it.
     async fn digest_on_record(&mut self, verb: &str, path: &VirtualPath) -> Option<String> {
-        if !self.shared.in_force().settings.transfer.sha256 || matches!(verb, "LIST" | "NLST" | "MLSD") {
+        if !self.shared.in_force().settings.transfer.sha256 || is_listing(verb) {
             return None;
         }
         // A file that was deleted since: the record says nothing rather than something else.
         let download = self.storage().and_then(|storage| storage.open_for_record(path)).ok()?;
         self.digest(download, Algorithm::Sha256).await.unwrap_or_default()
     }
+}
+
+fn is_listing(verb: &str) -> bool {
+    matches!(verb, "LIST" | "NLST" | "MLSD")
 }
 
 /// The text of a 150; clients look for the bytes in parentheses.

@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::task::{block_in_place, yield_now};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use super::DataConnection;
 use super::ascii::{FromNetwork, ToNetwork};
@@ -36,7 +36,7 @@ const SLOW: Duration = Duration::from_millis(10);
 const SMALL: u64 = 64 << 10;
 
 /// The largest upload buffer; it begins at [`SMALL`] and doubles whenever it fills.
-const UPLOAD_BUFFER: usize = 1 << 20;
+const UPLOAD_BUFFER: u64 = 1 << 20;
 
 /// Why a transfer ended early.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl DataConnection {
         }
         let (mut at, mut slow) = (offset, false);
         while at < end {
-            let piece = usize::try_from((end - at).min(PIECE)).unwrap_or(usize::MAX);
+            let piece = self.piece((end - at).min(PIECE));
             let mut send = || Ok(rustix::fs::sendfile(&self.stream, file, Some(&mut at), piece)?);
             let send = || {
                 let begun = Instant::now();
@@ -147,7 +147,7 @@ impl DataConnection {
     /// The same over TLS, which the kernel does not do by itself.
     async fn send_file_encrypted(&self, file: &File, offset: u64, end: u64) -> Result<(), Broken> {
         let (mut at, mut slow) = (offset, false);
-        let piece = |at: u64| usize::try_from((end - at).min(TLS_PIECE)).unwrap_or(usize::MAX);
+        let piece = |at: u64| self.piece((end - at).min(TLS_PIECE));
         let mut buffer = vec![0; piece(at.min(end))];
         while at < end {
             let (begun, want) = (Instant::now(), piece(at));
@@ -167,7 +167,7 @@ impl DataConnection {
 
     /// Sends the first `size` bytes of a text `file` with the network's line ends.
     pub async fn send_text_file(&self, mut file: &File, size: u64) -> Result<(), Broken> {
-        let (mut converter, mut text, mut out) = (ToNetwork::default(), vec![0; SMALL as usize], Vec::new());
+        let (mut converter, mut text, mut out) = (ToNetwork::default(), vec![0; self.piece(SMALL)], Vec::new());
         file.seek(SeekFrom::Start(0)).map_err(Broken::Read)?;
         let mut left = size;
         while left > 0 {
@@ -187,16 +187,17 @@ impl DataConnection {
     /// Sends `bytes`.
     pub async fn send(&self, mut bytes: &[u8]) -> Result<(), Broken> {
         if let Some(tls) = &self.tls {
-            for piece in bytes.chunks(TLS_PIECE as usize) {
+            for piece in bytes.chunks(self.piece(TLS_PIECE)) {
                 lock(tls).write(piece).map_err(Broken::Lost)?;
                 self.flush(tls).await?;
-                self.terms.moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                self.count(piece.len()).await?;
             }
             return Ok(());
         }
         while !bytes.is_empty() {
             let flags = rustix::net::SendFlags::NOSIGNAL;
-            let sent = self.when(Interest::WRITABLE, || Ok(rustix::net::send(&self.stream, bytes, flags)?)).await?;
+            let piece = &bytes[..self.piece(bytes.len() as u64)];
+            let sent = self.when(Interest::WRITABLE, || Ok(rustix::net::send(&self.stream, piece, flags)?)).await?;
             bytes = &bytes[sent..];
         }
         Ok(())
@@ -219,7 +220,7 @@ impl DataConnection {
             yield_now().await;
         }
         let mut converter = ascii.then(FromNetwork::default);
-        let mut buffer = Vec::with_capacity(SMALL as usize);
+        let mut buffer = Vec::with_capacity(self.piece(SMALL));
         loop {
             let filled = self.fill(&mut buffer).await;
             let last = !matches!(filled, Ok(more) if more);
@@ -227,7 +228,7 @@ impl DataConnection {
             if last {
                 return filled.map(drop);
             }
-            let capacity = (buffer.capacity() * 2).min(UPLOAD_BUFFER);
+            let capacity = self.piece((buffer.capacity() as u64 * 2).min(UPLOAD_BUFFER));
             buffer.clear();
             buffer.reserve_exact(capacity);
             yield_now().await;
@@ -265,8 +266,22 @@ impl DataConnection {
     /// Runs `operation` on the socket as [`Self::when_ready`] does, and counts what it moved.
     async fn when(&self, interest: Interest, operation: impl FnMut() -> io::Result<usize>) -> Result<usize, Broken> {
         let count = self.when_ready(interest, operation).await?;
-        self.terms.moved.fetch_add(count as u64, Ordering::Relaxed);
+        self.count(count).await?;
         Ok(count)
+    }
+
+    /// The most of `wanted` bytes that is carried at once.
+    fn piece(&self, wanted: u64) -> usize {
+        usize::try_from(self.terms.throttles.piece(wanted)).unwrap_or(usize::MAX)
+    }
+
+    /// Counts bytes that were carried, and waits until their rates allow more. That is the server's own wait: patience
+    /// with the client does not run meanwhile.
+    async fn count(&self, bytes: usize) -> Result<(), Broken> {
+        let bytes = bytes as u64;
+        self.terms.moved.fetch_add(bytes, Ordering::Relaxed);
+        let Some(paid_at) = self.terms.throttles.pay(bytes) else { return Ok(()) };
+        self.terms.stop.run_until_cancelled(sleep_until(paid_at.into())).await.ok_or(Broken::Stopped)
     }
 
     /// Runs `operation` on the socket, again each time that the socket becomes ready.

@@ -10,6 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::Throttles;
 use crate::ports::{PassiveListener, PortClass};
 use crate::sessions::{Ends, Mode, Recorder, Side, What};
 use crate::settings::PassivePeer;
@@ -44,6 +45,8 @@ pub(crate) struct Terms {
     pub stop: CancellationToken,
     /// Bytes carried so far, for STAT.
     pub moved: Arc<AtomicU64>,
+    /// How fast they may go.
+    pub throttles: Throttles,
 }
 
 /// An open data connection.

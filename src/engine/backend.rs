@@ -223,6 +223,7 @@ mod tests {
     use unftp_core::auth::DefaultUser;
 
     use super::*;
+    use crate::limits::ByteRates;
     use crate::storage::rights::{Rights, Words};
 
     /// A root with the home `alice`, and a directory beside it.
@@ -234,8 +235,15 @@ mod tests {
         let homes = Homes::open(&root).unwrap();
         let home = root.join("alice");
         let rights = Rights::everywhere(Words::READ_WRITE);
-        let account =
-            Account { name: "alice".to_owned(), home, rights, anonymous: false, max_sessions: None, new_home: None };
+        let account = Account {
+            name: "alice".to_owned(),
+            home,
+            rights,
+            anonymous: false,
+            max_sessions: None,
+            rates: ByteRates::default(),
+            new_home: None,
+        };
         (base, homes, account)
     }
 

@@ -16,6 +16,7 @@ mod failures;
 pub(crate) mod files;
 mod rate;
 mod remembered;
+mod throttle;
 
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +25,12 @@ use failures::Failures;
 pub use failures::RememberedFailures;
 pub(crate) use failures::Wait;
 use rate::Rates;
+pub use throttle::ByteRates;
+pub(crate) use throttle::{Slots, Throttles, Way};
 
 use crate::sessions::RefusedBecause;
 use crate::settings::LimitSettings;
+use crate::storage::{VirtualPath, longest};
 
 /// How many addresses, and how many failed logins, are remembered at most; the oldest are forgotten first.
 pub const REMEMBERED: usize = 10_000;
@@ -38,6 +42,9 @@ pub(crate) struct Limits {
     taken: Mutex<Taken>,
     rates: Mutex<Rates>,
     failures: Mutex<Failures>,
+    /// The throttle for everybody.
+    throttles: Mutex<Slots>,
+    users_throttles: Mutex<throttle::OfUsers>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +73,9 @@ impl Limits {
             settings.login_delay_max,
             settings.login_failures_forget,
         ));
-        Arc::new(Self { settings: ArcSwap::from_pointee(settings), taken: Mutex::default(), rates, failures })
+        let settings = ArcSwap::from_pointee(settings);
+        let (throttles, users_throttles) = Default::default();
+        Arc::new(Self { settings, taken: Mutex::default(), rates, failures, throttles, users_throttles })
     }
 
     /// Has these limits hold for whoever comes next. What is taken stays counted, even where it is too much now.
@@ -113,6 +122,35 @@ impl Limits {
         }
         *of_user += 1;
         Some(UserPermit { limits: Arc::clone(self), user: user.to_owned() })
+    }
+
+    /// What throttles all sessions of this user.
+    pub fn throttles_of(&self, user: &str) -> Arc<Mutex<Slots>> {
+        whole(&self.users_throttles).share(user)
+    }
+
+    /// What throttles the next transfer that goes this `way`: everybody's throttle, the session's, the user's and one for
+    /// its path, each where it has a rate.
+    pub fn throttles(
+        &self,
+        way: Way,
+        path: &VirtualPath,
+        session: &mut Slots,
+        user: Option<(&Mutex<Slots>, ByteRates)>,
+        now: Instant,
+    ) -> Throttles {
+        let settings = self.settings.load();
+        let everybody = whole(&self.throttles).at(way, settings.rates, now);
+        let session = session.at(way, settings.session_rates, now);
+        let user = user.and_then(|(slots, rates)| whole(slots).at(way, rates, now));
+        let paths = match way {
+            Way::Download => &settings.path_download_rates,
+            Way::Upload => &settings.path_upload_rates,
+        };
+        // 0 of two equally long ones is no rate, and so the faster.
+        let slower = |one: u64, other: u64| if one == 0 || other == 0 { one.max(other) } else { one.min(other) };
+        let own = longest(paths, path, slower).unwrap_or(0);
+        Throttles::new([everybody, session, user], own, now)
     }
 
     /// How long a login has to wait for its turn because others like it have failed.

@@ -5,21 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use config::{Value, ValueKind};
 use ipnet::IpNet;
 
-use super::value::{Bad, Parsed, text};
+use super::value::{Bad, Parsed, elements, pairs, text};
 use super::{Advertised, PassiveAddress};
-
-/// A list as written, or a string with commas, as a variable has to have it.
-fn elements(value: &Value) -> Parsed<Vec<Value>> {
-    match &value.kind {
-        ValueKind::Array(items) => Ok(items.clone()),
-        ValueKind::String(list) => {
-            let origin = value.origin().map(str::to_owned);
-            let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(items.map(|item| Value::new(origin.as_ref(), item)).collect())
-        }
-        _ => Err(Bad::not_allowed(value)),
-    }
-}
 
 /// Control listeners, one at least.
 pub(crate) fn listeners(value: &Value) -> Parsed<Vec<SocketAddr>> {
@@ -109,15 +96,6 @@ pub(crate) fn networks(value: &Value) -> Parsed<Vec<IpNet>> {
         }
     }
     if bad.is_empty() { Ok(networks) } else { Err(bad) }
-}
-
-fn pairs(value: &Value) -> Parsed<Vec<(String, Value)>> {
-    let pair = |element: &Value| {
-        let origin = value.origin().map(str::to_owned);
-        let (net, address) = text(element)?.split_once('=').ok_or_else(|| Bad::not_allowed(element))?;
-        Ok((net.trim().to_owned(), Value::new(origin.as_ref(), address.trim())))
-    };
-    elements(value)?.iter().map(pair).collect()
 }
 
 fn network(written: &str) -> Option<IpNet> {

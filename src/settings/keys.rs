@@ -12,6 +12,7 @@ use super::{
     AdminSocket, Advertised, Anonymous, Ascii, ClientCertificates, Encryption, Epsv, LogFormat, LogLevel,
     LoginFailures, PassiveAddress, PassivePeer, Settings, TlsVersion,
 };
+use crate::storage::PathPattern;
 
 /// A setting.
 pub struct Key {
@@ -73,6 +74,9 @@ const LEVEL: &Choices<LogLevel> = &[
 const NETWORKS: &str =
     r#"a list of networks and addresses, such as ["192.168.0.0/16", "2001:db8::/32", "203.0.113.7"]"#;
 const COUNT: &str = "a whole number from 1 to 1000000, or 0 for no limit";
+const RATE: &str = r#"bytes a second, such as 500000 or "500 KB", or 0 for no limit"#;
+const PATH_RATES: &str =
+    r#"a table of bytes a second by path pattern, such as { "/pub/iso" = "10 MB", "/*/slow.bin" = 20000 }"#;
 const TIMEOUT: &str = "whole seconds, from 1 to 86400";
 
 /// Every setting, in the order of the annotated default file.
@@ -295,6 +299,48 @@ pub static KEYS: &[Key] = &[
         show: |settings| settings.limits.passive_offer_timeout.as_secs().to_string(),
     },
     Key {
+        name: "limits.download_rate",
+        changes: AtReload,
+        allowed: RATE,
+        set: |settings, value| value::rate(value).map(|it| settings.limits.rates.download = it),
+        show: |settings| settings.limits.rates.download.to_string(),
+    },
+    Key {
+        name: "limits.upload_rate",
+        changes: AtReload,
+        allowed: RATE,
+        set: |settings, value| value::rate(value).map(|it| settings.limits.rates.upload = it),
+        show: |settings| settings.limits.rates.upload.to_string(),
+    },
+    Key {
+        name: "limits.session_download_rate",
+        changes: AtReload,
+        allowed: RATE,
+        set: |settings, value| value::rate(value).map(|it| settings.limits.session_rates.download = it),
+        show: |settings| settings.limits.session_rates.download.to_string(),
+    },
+    Key {
+        name: "limits.session_upload_rate",
+        changes: AtReload,
+        allowed: RATE,
+        set: |settings, value| value::rate(value).map(|it| settings.limits.session_rates.upload = it),
+        show: |settings| settings.limits.session_rates.upload.to_string(),
+    },
+    Key {
+        name: "limits.path_download_rates",
+        changes: AtReload,
+        allowed: PATH_RATES,
+        set: |settings, value| value::path_rates(value).map(|it| settings.limits.path_download_rates = it),
+        show: |settings| show_path_rates(&settings.limits.path_download_rates),
+    },
+    Key {
+        name: "limits.path_upload_rates",
+        changes: AtReload,
+        allowed: PATH_RATES,
+        set: |settings, value| value::path_rates(value).map(|it| settings.limits.path_upload_rates = it),
+        show: |settings| show_path_rates(&settings.limits.path_upload_rates),
+    },
+    Key {
         name: "transfer.ascii",
         changes: AtReload,
         allowed: r#""convert" or "binary""#,
@@ -464,6 +510,16 @@ fn show_path(path: Option<&Path>, none: &str) -> String {
 fn show_networks(networks: &[IpNet]) -> String {
     let networks: Vec<_> = networks.iter().map(|net| quoted(&net.to_string())).collect();
     format!("[{}]", networks.join(", "))
+}
+
+fn show_path_rates(rates: &[(PathPattern, u64)]) -> String {
+    match rates {
+        [] => "{}".to_owned(),
+        rates => {
+            let entries = rates.iter().map(|(pattern, rate)| format!("{} = {rate}", quoted(pattern.text())));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 fn show_passive_address(address: &PassiveAddress) -> String {

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::limits::ByteRates;
+use crate::storage::PathPattern;
+
 pub(crate) mod address;
 pub(crate) mod document;
 mod fault;
@@ -181,6 +184,14 @@ pub struct LimitSettings {
     pub login_failures_forget: Duration,
     /// How long a passive port is kept for a client that does not use it.
     pub passive_offer_timeout: Duration,
+    /// How fast files go over all data connections together.
+    pub rates: ByteRates,
+    /// How fast they go over those of one session.
+    pub session_rates: ByteRates,
+    /// How fast each download of a file goes that a pattern covers.
+    pub path_download_rates: Vec<(PathPattern, u64)>,
+    /// The same for each upload.
+    pub path_upload_rates: Vec<(PathPattern, u64)>,
 }
 
 /// Whose failed logins are counted together (`login_failures`).
@@ -355,6 +366,10 @@ impl Default for LimitSettings {
             login_delay_max: Duration::from_secs(30),
             login_failures_forget: Duration::from_secs(600),
             passive_offer_timeout: Duration::from_secs(120),
+            rates: ByteRates::default(),
+            session_rates: ByteRates::default(),
+            path_download_rates: Vec::new(),
+            path_upload_rates: Vec::new(),
         }
     }
 }

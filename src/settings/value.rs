@@ -7,6 +7,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::AdminSocket;
+use crate::storage::PathPattern;
 
 /// A value, or part of one, that is not allowed.
 #[derive(Debug, PartialEq)]
@@ -155,6 +156,89 @@ pub(crate) fn seconds(value: &Value, bounds: RangeInclusive<u64>) -> Parsed<Dura
     number.map(Duration::from_secs).ok_or_else(|| Bad::not_allowed(value))
 }
 
+/// The units of bytes that people write, after the number.
+const UNITS: &[(&str, u64)] = &[
+    ("", 1),
+    ("B", 1),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+];
+
+/// A number of bytes: as a number, or with a unit as in `50 MB` or `50MiB`.
+pub(crate) fn bytes(value: &Value) -> Parsed<u64> {
+    let bytes = match &value.kind {
+        ValueKind::I64(number) => u64::try_from(*number).ok(),
+        ValueKind::String(text) => {
+            let text = text.trim();
+            let digits = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+            let (number, unit) = text.split_at(digits);
+            let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()));
+            number.parse().ok().zip(unit).and_then(|(number, (_, unit)): (u64, _)| number.checked_mul(*unit))
+        }
+        _ => None,
+    };
+    bytes.ok_or_else(|| Bad::not_allowed(value))
+}
+
+/// Bytes a second, or 0 for any number.
+pub(crate) fn rate(value: &Value) -> Parsed<u64> {
+    match bytes(value)? {
+        1..1_000 => Err(Bad::because(value, "a rate is 1000 bytes a second at least")),
+        rate => Ok(rate),
+    }
+}
+
+/// A list as written, or a string with commas, as a variable has to have it.
+pub(crate) fn elements(value: &Value) -> Parsed<Vec<Value>> {
+    match &value.kind {
+        ValueKind::Array(items) => Ok(items.clone()),
+        ValueKind::String(list) => {
+            let origin = value.origin().map(str::to_owned);
+            let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(items.map(|item| Value::new(origin.as_ref(), item)).collect())
+        }
+        _ => Err(Bad::not_allowed(value)),
+    }
+}
+
+/// `name=value` each, as a variable has a table.
+pub(crate) fn pairs(value: &Value) -> Parsed<Vec<(String, Value)>> {
+    let pair = |element: &Value| {
+        let origin = value.origin().map(str::to_owned);
+        let (net, address) = text(element)?.split_once('=').ok_or_else(|| Bad::not_allowed(element))?;
+        Ok((net.trim().to_owned(), Value::new(origin.as_ref(), address.trim())))
+    };
+    elements(value)?.iter().map(pair).collect()
+}
+
+/// Rates by path pattern: a table, or `pattern=rate,...` in a variable.
+pub(crate) fn path_rates(value: &Value) -> Parsed<Vec<(PathPattern, u64)>> {
+    let entries = match &value.kind {
+        ValueKind::Table(table) => table.iter().map(|(pattern, rate)| (pattern.clone(), rate.clone())).collect(),
+        ValueKind::String(text) if text.trim().is_empty() => Vec::new(),
+        ValueKind::String(_) => pairs(value)?,
+        _ => return Err(Bad::not_allowed(value)),
+    };
+    let (mut rates, mut bad) = (Vec::new(), Vec::new());
+    for (written, bytes) in entries {
+        let pattern = PathPattern::new(&written).map_err(|why| {
+            let written = Value::new(bytes.origin().map(str::to_owned).as_ref(), written.as_str());
+            Bad::because(&written, why)
+        });
+        match (pattern, rate(&bytes)) {
+            (Ok(pattern), Ok(rate)) => rates.push((pattern, rate)),
+            (pattern, rate) => bad.extend(pattern.err().into_iter().chain(rate.err()).flatten()),
+        }
+    }
+    if bad.is_empty() { Ok(rates) } else { Err(bad) }
+}
+
 /// Permission bits in octal, none of them the owner's. They are written as a string, because TOML has no number `022`.
 pub(crate) fn umask(value: &Value) -> Parsed<u32> {
     let digits = text(value)?.trim();
@@ -199,6 +283,39 @@ mod tests {
             assert!(umask(&value(written)).is_err(), "{written}");
         }
         assert!(umask(&Value::new(None, 22)).is_err(), "a number is decimal in TOML");
+    }
+
+    #[test]
+    fn bytes_are_numbers_with_or_without_a_unit() {
+        for (written, expected) in [
+            ("0", Some(0)),
+            ("512", Some(512)),
+            ("50 MB", Some(50_000_000)),
+            (" 50mb ", Some(50_000_000)),
+            ("2 GiB", Some(2 << 30)),
+            ("1.5 MB", None),
+            ("-1", None),
+            ("MB", None),
+            ("1 XB", None),
+            ("99999999999 TB", None),
+            ("", None),
+        ] {
+            assert_eq!(bytes(&value(written)).ok(), expected, "{written}");
+        }
+        assert_eq!(bytes(&Value::new(None, -1)).ok(), None);
+        assert_eq!(
+            [rate(&value("0")).ok(), rate(&value("999")).ok(), rate(&value("1 KB")).ok()],
+            [Some(0), None, Some(1000)]
+        );
+    }
+
+    #[test]
+    fn rates_by_path_can_be_written_in_a_variable() {
+        let rates = path_rates(&value("/*/slow.bin=20 KB, /iso = 0")).unwrap();
+        let shown: Vec<_> = rates.iter().map(|(pattern, rate)| (pattern.text(), *rate)).collect();
+        assert_eq!(shown, [("/*/slow.bin", 20_000), ("/iso", 0)]);
+        assert_eq!(path_rates(&value("")).unwrap(), []);
+        assert_eq!(path_rates(&value("iso=5")).unwrap_err().len(), 2);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod long;
 mod machine;
 mod new_home;
 mod path;
+mod pattern;
 pub mod rights;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use listing::{ListRequest, Listing, Style};
 pub use machine::{FactSet, machine_line, modification_time};
 pub use new_home::make_home;
 pub use path::VirtualPath;
+pub use pattern::{PathPattern, longest};
 pub use rights::{Action, Rights, Words};
 pub use upload::{Start, Upload};
 
