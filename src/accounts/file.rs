@@ -10,8 +10,8 @@ use crate::limits::ByteRates;
 use crate::settings::document::{self, Table};
 use crate::settings::value::{self, Bad, Parsed};
 use crate::settings::{Faults, Settings, address};
-use crate::storage::PathPattern;
 use crate::storage::rights::{Action, Rights, Words};
+use crate::storage::{Amount, PathPattern};
 use crate::tls::Subject;
 
 /// A user as written.
@@ -33,6 +33,8 @@ pub struct User {
     pub max_sessions: Option<u32>,
     /// How fast the files of all the user's sessions may go.
     pub rates: ByteRates,
+    /// How much there may be below the home.
+    pub quota: Amount,
 }
 
 /// A user, or a group, of whom not all is known yet.
@@ -46,6 +48,7 @@ struct Draft {
     create_home: bool,
     max_sessions: Option<u32>,
     rates: ByteRates,
+    quota: Amount,
 }
 
 const RATE: &str = r#"bytes a second, such as 500000 or "500 KB", or 0 for no limit"#;
@@ -173,6 +176,22 @@ static KEYS: &[Key] = &[
         help: "How many sessions at once, whatever limits.max_sessions_per_user says; 0 for any number",
         allowed: "a whole number from 1 to 1000000, or 0 for no limit",
         set: |draft, value, _| value::number(value, 0..=1_000_000).map(|it| draft.max_sessions = Some(it)),
+    },
+    Key {
+        name: "quota_bytes",
+        of_groups: true,
+        form: Form::Text("BYTES"),
+        help: "The bytes that there may be below the home, such as 50MB; 0 for any number",
+        allowed: r#"a number of bytes, such as 50000000 or "50 MB", or 0 for no limit"#,
+        set: |draft, value, _| value::bytes(value).map(|it| draft.quota.bytes = it),
+    },
+    Key {
+        name: "quota_files",
+        of_groups: true,
+        form: Form::Number,
+        help: "The files and directories that there may be below the home; 0 for any number",
+        allowed: "a whole number from 1 to 1000000000, or 0 for no limit",
+        set: |draft, value, _| value::number(value, 0..=1_000_000_000).map(|it| draft.quota.files = it.into()),
     },
     Key {
         name: "download_rate",
@@ -417,14 +436,14 @@ fn user(item: &Value, root: &Root, groups: &[Draft], others: &[User], faults: &m
             faults.push(origin, format!("this [[user]] has no {}; write {}", key.name, key.allowed));
         }
     }
-    let Draft { name, password, home, rights, terms, create_home, max_sessions, rates } = draft;
+    let Draft { name, password, home, rights, terms, create_home, max_sessions, rates, quota } = draft;
     let name = name?;
     if others.iter().any(|other| other.name == name) {
         let name = value::quoted(&name);
         faults.push(origin, format!("the user {name} is there twice; remove one of them"));
         return None;
     }
-    Some(User { name, password: password?, home, rights, terms, create_home, max_sessions, rates })
+    Some(User { name, password: password?, home, rights, terms, create_home, max_sessions, rates, quota })
 }
 
 /// The group of this name.
@@ -445,8 +464,8 @@ fn group_of(name: &Value, groups: &[Draft], faults: &mut Faults) -> Option<Draft
 impl Draft {
     fn new(root: &Root) -> Self {
         let (home, rights) = (root.path().to_owned(), Rights::everywhere(Words::READ_WRITE));
-        let (terms, rates) = Default::default();
-        Self { name: None, password: None, home, rights, terms, create_home: false, max_sessions: None, rates }
+        let (terms, rates, quota) = Default::default();
+        Self { name: None, password: None, home, rights, terms, create_home: false, max_sessions: None, rates, quota }
     }
 
     /// Takes what `item`, a table of this `kind`, says with `keys`, and gives all that it says.
@@ -571,7 +590,7 @@ mod tests {
                     allow_from = []\ngroup = 1\n";
         let networks = r#"write a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]"#;
         let expected = format!(
-            r#"a.toml:3: there is no "password" in [[group]]; write one of name, home, permissions, enabled, expires, allow_from, create_home, max_sessions, download_rate, upload_rate
+            r#"a.toml:3: there is no "password" in [[group]]; write one of name, home, permissions, enabled, expires, allow_from, create_home, max_sessions, quota_bytes, quota_files, download_rate, upload_rate
 a.toml:4: the group "class" is there twice; remove one of them
 a.toml:6: this [[group]] has no name; write one, for users to name it by
 a.toml:10: user.group = "staff" is not allowed (there is no such group); write the name of a [[group]] in this file: "class"
@@ -632,7 +651,7 @@ a.toml:18: user.group = 1 is not allowed; write the name of a [[group]] in this 
         let expected = r#"a.toml:1: there is no "users" in an accounts file (did you mean [[user]]?); write one of [[user]], [[group]]
 a.toml:2: this [[user]] has no password; write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' names); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
-a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, max_sessions, download_rate, upload_rate, client_certificate, group
+a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, max_sessions, quota_bytes, quota_files, download_rate, upload_rate, client_certificate, group
 a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$, $2a$, $2b$, $2y$, $6$ or $y$); write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
 a.toml:12: user.permissions = "all" is not allowed; write "read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }

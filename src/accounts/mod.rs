@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::limits::ByteRates;
 use crate::settings::{Anonymous, Faults, Settings};
+use crate::storage::Amount;
 use crate::storage::rights::{Rights, Words};
 use crate::tls::Subject;
 use register::Register;
@@ -41,6 +42,8 @@ pub struct Account {
     pub max_sessions: Option<u32>,
     /// How fast the files of all its sessions may go.
     pub rates: ByteRates,
+    /// How much there may be below its home.
+    pub quota: Amount,
     /// How its home is made when it is missing at a login, if it is.
     pub new_home: Option<NewHome>,
 }
@@ -127,8 +130,8 @@ impl Accounts {
         let guest = |words| {
             let rights = Rights::everywhere(words);
             let (name, home) = ("anonymous".to_owned(), root.path().to_owned());
-            let rates = ByteRates::default();
-            Arc::new(Account { name, home, rights, anonymous: true, max_sessions: None, rates, new_home: None })
+            let (rates, quota) = Default::default();
+            Arc::new(Account { name, home, rights, anonymous: true, max_sessions: None, rates, quota, new_home: None })
         };
         let guest = match settings.accounts.anonymous {
             Anonymous::Off => None,

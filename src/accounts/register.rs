@@ -41,8 +41,10 @@ impl Users {
         let entry = |user: User| {
             let new_home = user.create_home.then(|| NewHome { template: template.map(Path::to_owned) });
             let (home, rights) = (user.home, user.rights);
-            let (name, max_sessions, rates) = (user.name.clone(), user.max_sessions, user.rates);
-            let account = Arc::new(Account { name, home, rights, anonymous: false, max_sessions, rates, new_home });
+            let (name, max_sessions) = (user.name.clone(), user.max_sessions);
+            let (rates, quota) = (user.rates, user.quota);
+            let account =
+                Arc::new(Account { name, home, rights, anonymous: false, max_sessions, rates, quota, new_home });
             (user.name, Entry { account, password: user.password, terms: user.terms })
         };
         Ok(Self { by_name: users.into_iter().map(entry).collect(), decoys })

@@ -105,6 +105,7 @@ impl Session {
         match name.to_ascii_uppercase().as_slice() {
             b"CHMOD" => self.change_mode(argument),
             b"UTIME" => self.set_times(argument),
+            b"QUOTA" => self.site_quota(),
             b"HELP" => self.site_help(),
             name => self
                 .practise(name, argument)
@@ -117,6 +118,7 @@ impl Session {
             "SITE CHMOD mode path (mode is octal: 644)",
             "SITE UTIME YYYYMMDDhhmm[ss] path",
             "SITE UTIME path accessed modified created UTC (each YYYYMMDDhhmmss)",
+            "SITE QUOTA",
         ];
         let lessons = self.shared.practice.get().map(|practice| practice.help()).unwrap_or_default();
         let lines = own.into_iter().map(str::to_owned).chain(lessons);

@@ -65,6 +65,7 @@ impl From<Fault> for Reply {
             FaultKind::Busy => 450,
             FaultKind::Local | FaultKind::TooMuch => 451,
             FaultKind::NoSpace => 452,
+            FaultKind::Quota => 552,
             FaultKind::NameNotAllowed => 553,
             FaultKind::BadRequest | FaultKind::Stale => 554,
             FaultKind::NotFound

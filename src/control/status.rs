@@ -7,7 +7,7 @@ use tokio::task::block_in_place;
 use super::reply::Reply;
 use super::session::Session;
 use crate::data::Offer;
-use crate::storage::{ListRequest, Style};
+use crate::storage::{Amount, ListRequest, Style};
 
 /// Bytes of listing in a STAT reply; LIST has no such limit.
 const LISTING_LIMIT: usize = 1 << 20;
@@ -43,10 +43,26 @@ impl Session {
                 lines.push(format!(" Data connection: {}", data.ends));
             }
         }
+        if let Some(quota) = self.quota() {
+            lines.push(format!(" Quota: {quota}"));
+        }
         let (count, sent, received) = (self.totals.transfers, self.totals.bytes_sent, self.totals.bytes_received);
         lines.push(format!(" So far: {count} transfers, {sent} bytes sent, {received} bytes received"));
         let first = concat!("longshore ", env!("CARGO_PKG_VERSION"));
         Reply::long(211, first, lines.into_iter().map(Into::into).collect(), "End of status.")
+    }
+
+    /// `1204 of 50000000 bytes, 3 of 500 files`, where there is a quota.
+    fn quota(&self) -> Option<String> {
+        let (quota, used) = self.login.as_ref()?.storage.quota()?;
+        let of = |limit: u64| if limit == 0 { String::new() } else { format!(" of {limit}") };
+        let Amount { bytes, files } = used;
+        Some(format!("{bytes}{} bytes, {files}{} files and directories", of(quota.bytes), of(quota.files)))
+    }
+
+    /// SITE QUOTA.
+    pub(super) fn site_quota(&self) -> Reply {
+        Reply::new(200, self.quota().map_or("You have no quota.".to_owned(), |quota| format!("Your quota: {quota}.")))
     }
 
     fn listing_status(&self, argument: &[u8]) -> Reply {

@@ -63,6 +63,7 @@ impl Homes {
         let storage = Storage::new(Arc::clone(&place.home), account.rights.clone());
         // What guests upload is nobody's.
         let storage = if account.anonymous { storage } else { storage.owned_by(&account.name) };
+        let storage = storage.with_quota(account.quota)?;
         Ok(Room { storage, place })
     }
 
@@ -162,17 +163,28 @@ impl StorageBackend<Visitor> for Backend {
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Mkdir, path.as_ref())?;
-        self.explain(Action::Mkdir, &path, room.place.filesystem.mkd(visitor, path.relative()).await)
+        room.storage.count_new_directory().map_err(|fault| self.refuse(fault))?;
+        let made = room.place.filesystem.mkd(visitor, path.relative()).await;
+        if made.is_err() {
+            room.storage.uncount_new_directory();
+        }
+        self.explain(Action::Mkdir, &path, made)
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Rmdir, path.as_ref())?;
-        self.explain(Action::Rmdir, &path, room.place.filesystem.rmd(visitor, path.relative()).await)
+        let gone = room.storage.look_before_removal(&path);
+        let removed = room.place.filesystem.rmd(visitor, path.relative()).await;
+        room.storage.count_out(gone.filter(|_| removed.is_ok()));
+        self.explain(Action::Rmdir, &path, removed)
     }
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Delete, path.as_ref())?;
-        self.explain(Action::Delete, &path, room.place.filesystem.del(visitor, path.relative()).await)
+        let gone = room.storage.look_before_removal(&path);
+        let removed = room.place.filesystem.del(visitor, path.relative()).await;
+        room.storage.count_out(gone.filter(|_| removed.is_ok()));
+        self.explain(Action::Delete, &path, removed)
     }
 
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.
@@ -224,6 +236,7 @@ mod tests {
 
     use super::*;
     use crate::limits::ByteRates;
+    use crate::storage::Amount;
     use crate::storage::rights::{Rights, Words};
 
     /// A root with the home `alice`, and a directory beside it.
@@ -242,6 +255,7 @@ mod tests {
             anonymous: false,
             max_sessions: None,
             rates: ByteRates::default(),
+            quota: Amount::default(),
             new_home: None,
         };
         (base, homes, account)

@@ -17,8 +17,10 @@ pub enum FaultKind {
     Permission,
     /// No file may have this name.
     NameNotAllowed,
-    /// The disk or the quota is full.
+    /// The disk is full, or the system's quota of it.
     NoSpace,
+    /// The account's quota is full.
+    Quota,
     /// Somebody else is at it; later it may work.
     Busy,
     /// A regular file was needed.

@@ -18,18 +18,20 @@ use rustix::fs::{fsetxattr, fstat, lgetxattr, openat, statat, unlinkat};
 use super::broken::BrokenReplacements;
 use super::facts::FileId;
 use super::path::{RESERVED_PREFIX, VirtualPath};
+use super::quota::Books;
 
 /// One account's home directory, opened once and shared by its sessions.
 #[derive(Debug)]
 pub struct Home {
     dir: Dir,
     broken: Arc<BrokenReplacements>,
+    books: Books,
 }
 
 impl Home {
     /// The home `dir`. All homes of a server share one `broken`, since two accounts may share a file.
     pub fn new(dir: Dir, broken: Arc<BrokenReplacements>) -> Home {
-        Home { dir, broken }
+        Home { dir, broken, books: Books::default() }
     }
 
     pub(super) fn dir(&self) -> &Dir {
@@ -38,6 +40,11 @@ impl Home {
 
     pub(super) fn broken(&self) -> &Arc<BrokenReplacements> {
         &self.broken
+    }
+
+    /// What there is in it, for quotas.
+    pub(super) fn books(&self) -> &Books {
+        &self.books
     }
 
     /// A handle of the directory `path` to look names up in. It cannot be read or synced; see [`readable`].

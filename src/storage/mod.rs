@@ -18,6 +18,7 @@ mod machine;
 mod new_home;
 mod path;
 mod pattern;
+mod quota;
 pub mod rights;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ pub use machine::{FactSet, machine_line, modification_time};
 pub use new_home::make_home;
 pub use path::VirtualPath;
 pub use pattern::{PathPattern, longest};
+use quota::Allowance;
+pub use quota::Amount;
 pub use rights::{Action, Rights, Words};
 pub use upload::{Start, Upload};
 
@@ -53,6 +56,7 @@ pub struct Storage {
     rights: Rights,
     /// Whose uploads are on record as theirs, and shown to them where they may only add. `None` for guests.
     owner: Option<Arc<str>>,
+    allowance: Allowance,
 }
 
 /// A regular file, open for reading. It carries `O_NONBLOCK`, which means nothing for a regular file.
@@ -67,7 +71,40 @@ pub struct Download {
 impl Storage {
     /// The files of `home` with `rights`, for nobody in particular.
     pub fn new(home: Arc<Home>, rights: Rights) -> Self {
-        Self { home, rights, owner: None }
+        let allowance = Allowance::new(Arc::clone(&home), Amount::default());
+        Self { home, rights, owner: None, allowance }
+    }
+
+    /// The same with at most `quota` below the home. What is there is counted now, if that was not done lately.
+    pub fn with_quota(self, quota: Amount) -> io::Result<Self> {
+        let allowance = Allowance::new(Arc::clone(&self.home), quota);
+        allowance.count()?;
+        Ok(Self { allowance, ..self })
+    }
+
+    /// The quota and what is used of it, if there is one.
+    pub fn quota(&self) -> Option<(Amount, Amount)> {
+        self.allowance.standing()
+    }
+
+    /// Has a directory counted before it is made.
+    pub fn count_new_directory(&self) -> Result<(), Fault> {
+        self.allowance.charge(Amount::ONE_FILE)
+    }
+
+    /// The directory was not made.
+    pub fn uncount_new_directory(&self) {
+        self.allowance.release(Amount::ONE_FILE);
+    }
+
+    /// What `path` itself is, to be [counted out](Self::count_out) when it is gone.
+    pub fn look_before_removal(&self, path: &VirtualPath) -> Option<Facts> {
+        self.home.stat_link(path).ok().map(|stat| Facts::from(&stat))
+    }
+
+    /// What was removed counts no more.
+    pub fn count_out(&self, gone: Option<Facts>) {
+        gone.iter().for_each(|facts| self.allowance.release(Amount::of(facts)));
     }
 
     /// The same for the account of this name.
@@ -164,12 +201,15 @@ impl Storage {
         if source.kind == Kind::Directory {
             self.permit_moving(from, to)?;
         }
-        match stat(to) {
-            Ok(target) if from != to => self.permit_replacing(source.kind, to, target.kind)?,
+        let replaced = match stat(to) {
+            Ok(target) if from != to => {
+                self.permit_replacing(source.kind, to, target.kind)?;
+                Some(target)
+            }
             Ok(_) => return Ok(()),
             // What else is wrong with `to`, renaming finds out.
-            Err(_) => {}
-        }
+            Err(_) => None,
+        };
         let dir = self.home.dir();
         dir.rename(from.relative(), dir, to.relative()).map_err(|error| match Errno::from_io_error(&error) {
             // A path through symbolic links can lead below `from` too.
@@ -177,7 +217,10 @@ impl Storage {
             Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Fault::from_io(Action::Create, to, &error),
             None => Fault::from_io(Action::Rename, to, &error),
             _ => Fault::from_io(Action::Rename, from, &error),
-        })
+        })?;
+        // Two names of one file: rename(2) leaves both.
+        self.count_out(replaced.filter(|target| (target.device, target.inode) != (source.device, source.inode)));
+        Ok(())
     }
 
     /// Whether `from` may go to `to`, where other rules may hold. It could be read there, and would be missing here.
@@ -254,7 +297,8 @@ impl Storage {
         self.permit(Action::List, path)?;
         let space = || Ok(fstatvfs(self.home.open_dir(path)?)?);
         let space = space().map_err(|error: io::Error| Fault::from_io(Action::List, path, &error))?;
-        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        Ok(self.allowance.bytes_left().map_or(free, |left| left.min(free)))
     }
 
     /// Opens the regular file that `path` leads to.

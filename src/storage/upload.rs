@@ -21,6 +21,7 @@ use super::fault::{Fault, FaultKind};
 use super::home::{Seat, open_name, readable, record_owner};
 use super::leftovers::temporary_name;
 use super::path::VirtualPath;
+use super::quota::{Amount, Bill};
 use super::rights::Action;
 
 /// How often an upload starts over when its name changes hands just then, and how many unique names STOU tries.
@@ -56,6 +57,7 @@ pub struct Upload {
     /// the client may go on as if it had not tried.
     attempted: bool,
     finished: bool,
+    bill: Bill,
 }
 
 /// What an upload that replaces a file has to put right when it ends.
@@ -99,6 +101,7 @@ impl Upload {
     pub fn write_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         debug_assert!(self.is_ready(), "the head comes before the tail");
         self.attempted = true;
+        self.bill.pay_to(self.position + bytes.len() as u64)?;
         let mut rest = bytes;
         while !rest.is_empty() {
             match self.file.write(rest) {
@@ -142,6 +145,7 @@ impl Upload {
             self.replacing = None;
         }
         self.finished = true;
+        self.bill.settle(Some(self.position));
         if self.fsync {
             // The name, too, is on the disk only when its directory is.
             fsync(readable(&self.seat.directory)?)?;
@@ -162,9 +166,11 @@ impl Drop for Upload {
             }
             // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
             let _ = unlinkat(&self.seat.directory, &replacing.temporary, AtFlags::empty());
-        } else if self.action == Action::Create && self.written() == 0 && !self.finished {
+            self.bill.settle(None);
+        } else if !self.finished {
             // A data connection that never came about leaves no empty file behind.
-            let _ = self.seat.unlink(&self.file);
+            let nothing = self.action == Action::Create && self.written() == 0 && self.seat.unlink(&self.file).is_ok();
+            self.bill.settle((!nothing).then_some(self.position));
         }
     }
 }
@@ -272,6 +278,8 @@ impl Request<'_> {
         if let Start::Offset(offset @ 1..) = start {
             return Err(self.past_the_end(offset, 0));
         }
+        let allowance = &self.storage.allowance;
+        allowance.has_room(true)?;
         match seat.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, NEW_FILE) {
             Ok(file) => {
                 self.lock(&file).inspect_err(|fault| {
@@ -285,7 +293,8 @@ impl Request<'_> {
                 if let (Some(owner), true) = (&self.storage.owner, self.storage.words(&self.path.parent()).own_only()) {
                     record_owner(&file, owner);
                 }
-                Ok(Some(self.upload(file, seat, Action::Create, 0)))
+                allowance.charge(Amount::ONE_FILE).inspect_err(|_| drop(seat.unlink(&file)))?;
+                Ok(Some(self.upload(file, seat, Action::Create, 0, allowance.bill(0, true))))
             }
             Err(Errno::EXIST) => Ok(None),
             Err(error) => Err(self.fault(Action::Create, error)),
@@ -342,13 +351,15 @@ impl Request<'_> {
 
     fn append(&self, mut file: File, seat: Seat) -> Result<Upload, Fault> {
         let end = file.seek(SeekFrom::End(0)).map_err(|error| self.fault(Action::Append, error))?;
-        Ok(self.upload(file, seat, Action::Append, end))
+        self.storage.allowance.has_room(false)?;
+        Ok(self.upload(file, seat, Action::Append, end, self.storage.allowance.bill(end, false)))
     }
 
     fn replace(&self, old_file: File, old: FileId, facts: &Facts, head: u64, seat: Seat) -> Result<Upload, Fault> {
         let (file, temporary) = self.temporary(&seat.directory, old)?;
         let broken = Arc::clone(self.storage.home.broken());
-        let mut upload = self.upload(file, seat, Action::Overwrite, head);
+        let bill = self.storage.allowance.bill(Amount::of(facts).bytes, false);
+        let mut upload = self.upload(file, seat, Action::Overwrite, head, bill);
         upload.replacing = Some(Replacing { temporary, old, broken, old_file, head_left: head });
         // Only root may give files away; others still keep the group where it is one of theirs.
         let (owner, group) = (Uid::from_raw(facts.uid), Gid::from_raw(facts.gid));
@@ -387,7 +398,7 @@ impl Request<'_> {
         Err(self.busy())
     }
 
-    fn upload(&self, file: File, seat: Seat, action: Action, start: u64) -> Upload {
+    fn upload(&self, file: File, seat: Seat, action: Action, start: u64, bill: Bill) -> Upload {
         let path = self.path.clone();
         Upload {
             file,
@@ -400,6 +411,7 @@ impl Request<'_> {
             replacing: None,
             attempted: false,
             finished: false,
+            bill,
         }
     }
 

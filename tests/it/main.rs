@@ -15,6 +15,7 @@ mod listing;
 mod log;
 mod permissions;
 mod protocol;
+mod quota;
 mod rates;
 mod readme;
 mod reload;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use super::{Client, age, client, core_done, data_mode_was, globs_done, is_aged, local_tree, server, url};
-use crate::fixture::{no_ipv6, noise};
+use crate::fixture::{Server, no_ipv6, noise};
 
 /// The flags that all of them have: fail loudly, never hang.
 fn curl(client: &Client, mode: &str) -> Command {
@@ -142,4 +142,17 @@ fn curl_keeps_times_and_makes_directories() {
     assert!(head.contains("Content-Length: 700001"), "{head}");
     let names = run(&["--list-only", &format!("{url}/many/")]);
     assert!(names.contains("and three.txt"), "{names}");
+}
+
+#[test]
+fn a_used_up_quota_is_what_curl_says() {
+    let Some(client) = client("curl") else { return };
+    let server =
+        Server::builder().account_with("ann", "pw", "quota_bytes = \"10 KB\"").file("full", noise(10_000, 1)).start();
+    client.write("upload", noise(100, 2));
+    let mut command = client.command();
+    let url = format!("ftp://{}/big", server.address());
+    let output = command.args(["-sS", "--max-time", "30", "--user", "ann:pw", "-T", "upload", &url]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Failed FTP upload: 552"), "{said}");
 }

@@ -1,0 +1,334 @@
+//! How much an account may have in its home, and how much there is.
+//!
+//! There is one [`Books`] a home, whoever is in it. They are made by looking at every file, at the login of an account
+//! with a quota, and kept by what the server itself writes and deletes. Nothing is stored: a server that starts again
+//! looks again.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cap_std::fs::Dir;
+
+use super::facts::{Facts, Kind};
+use super::fault::{Fault, FaultKind};
+use super::home::{Home, for_each_name, stat_name};
+
+/// Counts are made again at a login, but not more often than this, nor so often that counting takes more than a tenth of
+/// the time.
+const COUNT_AGAIN: Duration = Duration::from_secs(10);
+
+/// How often a count is begun anew because something changed meanwhile, before the change is counted as it came.
+const ATTEMPTS: usize = 3;
+
+/// Bytes and files: a quota, where 0 is no limit, or what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// The sizes of regular files.
+    pub bytes: u64,
+    /// Files, directories and symbolic links.
+    pub files: u64,
+}
+
+impl Amount {
+    /// A file or directory with nothing in it.
+    pub(super) const ONE_FILE: Self = Self { bytes: 0, files: 1 };
+
+    /// What a file or directory counts for. One with several names is the administrator's, since FTP makes no hard links.
+    pub(super) fn of(facts: &Facts) -> Self {
+        match facts.kind {
+            Kind::File if facts.links > 1 => Self::default(),
+            Kind::File => Self { bytes: facts.size, files: 1 },
+            Kind::Directory | Kind::Link | Kind::Other => Self::ONE_FILE,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { bytes: self.bytes.saturating_add(other.bytes), files: self.files.saturating_add(other.files) }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { bytes: self.bytes.saturating_sub(other.bytes), files: self.files.saturating_sub(other.files) }
+    }
+
+    /// Whether a quota of this has room for more beside what is used. What adds nothing always fits.
+    fn has_room(self, used: Self, added: Self) -> Result<(), Fault> {
+        let is_over = |limit, used: u64, added| limit != 0 && added > 0 && used.saturating_add(added) > limit;
+        let sentence = if is_over(self.bytes, used.bytes, added.bytes) {
+            format!("Your quota is {} bytes, and {} of them are used; delete something first.", self.bytes, used.bytes)
+        } else if is_over(self.files, used.files, added.files) {
+            format!(
+                "Your quota is {} files and directories, and there are {}; delete one first.",
+                self.files, used.files
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Fault::new(FaultKind::Quota, sentence))
+    }
+}
+
+/// What there is in a home.
+#[derive(Debug, Default)]
+pub(super) struct Books(Mutex<Pages>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    used: Amount,
+    /// When it was counted and how long that took; `None` where nobody has a quota.
+    counted: Option<(Instant, Duration)>,
+    /// How many changes there were, for whoever counts meanwhile.
+    changes: u64,
+    /// Uploads that are on their way, whose bytes are partly in the books only and partly on the disk too.
+    uploads: usize,
+}
+
+impl Books {
+    /// Nothing is half changed while it is locked.
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what fits into `quota`.
+    fn charge(&self, quota: Amount, added: Amount) -> Result<(), Fault> {
+        let mut pages = self.pages();
+        quota.has_room(pages.used, added)?;
+        pages.used = pages.used.plus(added);
+        pages.changes += 1;
+        Ok(())
+    }
+
+    fn release(&self, gone: Amount) {
+        let mut pages = self.pages();
+        pages.used = pages.used.minus(gone);
+        pages.changes += 1;
+    }
+}
+
+/// An account's view of its home's books.
+#[derive(Debug, Clone)]
+pub(super) struct Allowance {
+    home: Arc<Home>,
+    quota: Amount,
+}
+
+impl Allowance {
+    pub fn new(home: Arc<Home>, quota: Amount) -> Self {
+        Self { home, quota }
+    }
+
+    /// The quota and what is used of it, if there is one.
+    pub fn standing(&self) -> Option<(Amount, Amount)> {
+        (self.quota != Amount::default()).then(|| (self.quota, self.home.books().pages().used))
+    }
+
+    /// Counts what is there, where that was not done lately. It blocks as long as the file system does.
+    pub fn count(&self) -> io::Result<()> {
+        if self.quota == Amount::default() {
+            return Ok(());
+        }
+        let books = self.home.books();
+        for attempt in 1.. {
+            let (begun, changes) = {
+                let pages = books.pages();
+                let is_fresh = |(at, took): (Instant, Duration)| at.elapsed() < COUNT_AGAIN.max(took * 10);
+                if pages.counted.is_some_and(is_fresh) || pages.counted.is_some() && pages.uploads > 0 {
+                    return Ok(());
+                }
+                (Instant::now(), pages.changes)
+            };
+            let used = count(self.home.dir())?;
+            let mut pages = books.pages();
+            if pages.changes == changes || pages.counted.is_none() && attempt == ATTEMPTS {
+                pages.used = used;
+                pages.counted = Some((Instant::now(), begun.elapsed()));
+                return Ok(());
+            }
+            if attempt == ATTEMPTS {
+                // What was counted before, and every change since, is good enough.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether another byte, and another file where `new` says so, would fit.
+    pub fn has_room(&self, new: bool) -> Result<(), Fault> {
+        let used = self.home.books().pages().used;
+        self.quota.has_room(used, Amount { bytes: 1, files: u64::from(new) })
+    }
+
+    /// How many bytes more fit; `None` for any number.
+    pub fn bytes_left(&self) -> Option<u64> {
+        let (quota, used) = self.standing()?;
+        (quota.bytes != 0).then(|| quota.bytes.saturating_sub(used.bytes))
+    }
+
+    /// Has something new in the books, before it is made.
+    pub fn charge(&self, added: Amount) -> Result<(), Fault> {
+        self.home.books().charge(self.quota, added)
+    }
+
+    /// Takes out of the books what is there no more.
+    pub fn release(&self, gone: Amount) {
+        self.home.books().release(gone);
+    }
+
+    /// The bill of an upload to a file that counts for `before` bytes; `new` says that the file was made for it, which has
+    /// to be charged already.
+    pub fn bill(&self, before: u64, new: bool) -> Bill {
+        self.home.books().pages().uploads += 1;
+        Bill { allowance: self.clone(), before, paid_to: before, new }
+    }
+}
+
+/// What an upload is charged: bytes before they reach the disk, and at the end what has become of them. A replacement is
+/// charged for what it adds to the old file only, which goes when it comes.
+#[derive(Debug)]
+pub(super) struct Bill {
+    allowance: Allowance,
+    before: u64,
+    /// Up to here the file's bytes are in the books.
+    paid_to: u64,
+    new: bool,
+}
+
+impl Bill {
+    /// Before the file grows to `end` bytes.
+    pub fn pay_to(&mut self, end: u64) -> Result<(), Fault> {
+        if end > self.paid_to {
+            self.allowance.charge(Amount { bytes: end - self.paid_to, files: 0 })?;
+            self.paid_to = end;
+        }
+        Ok(())
+    }
+
+    /// The upload is over, and the name stands for `size` bytes: `None` where nothing has come of it.
+    pub fn settle(&mut self, size: Option<u64>) {
+        let files = u64::from(size.is_none() && self.new);
+        let bytes = self.paid_to.saturating_sub(size.unwrap_or(self.before));
+        self.allowance.release(Amount { bytes, files });
+        // A second time changes nothing.
+        (self.paid_to, self.new) = (self.paid_to - bytes, self.new && files == 0);
+    }
+}
+
+impl Drop for Bill {
+    fn drop(&mut self) {
+        self.allowance.home.books().pages().uploads -= 1;
+    }
+}
+
+/// Everything below `root`, symbolic links for themselves. What cannot be read is passed over.
+fn count(root: &Dir) -> io::Result<Amount> {
+    let mut used = Amount::default();
+    // Paths and not handles: a wide tree would need too many of those.
+    let mut pending = vec![PathBuf::from(".")];
+    while let Some(path) = pending.pop() {
+        let Ok(directory) = root.open_dir(&path) else { continue };
+        for_each_name(directory.as_fd(), |name| {
+            if let Ok(stat) = stat_name(&directory, name) {
+                let facts = Facts::from(&stat);
+                used = used.plus(Amount::of(&facts));
+                if facts.kind == Kind::Directory {
+                    pending.push(path.join(OsStr::from_bytes(name.to_bytes())));
+                }
+            }
+            true
+        })?;
+    }
+    Ok(used)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use cap_std::ambient_authority;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn allowance(bytes: u64, files: u64) -> (TempDir, Allowance) {
+        let base = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(base.path(), ambient_authority()).unwrap();
+        let home = Arc::new(Home::new(dir, Arc::default()));
+        (base, Allowance::new(home, Amount { bytes, files }))
+    }
+
+    fn used(allowance: &Allowance) -> (u64, u64) {
+        let used = allowance.standing().unwrap().1;
+        (used.bytes, used.files)
+    }
+
+    #[test]
+    fn everything_counts_that_ftp_could_have_made() {
+        let (base, allowance) = allowance(1000, 0);
+        fs::create_dir_all(base.path().join("a/b")).unwrap();
+        fs::write(base.path().join("a/b/file"), [0; 100]).unwrap();
+        fs::write(base.path().join("linked"), [0; 500]).unwrap();
+        fs::hard_link(base.path().join("linked"), base.path().join("a/linked")).unwrap();
+        std::os::unix::fs::symlink("a", base.path().join("link")).unwrap();
+        allowance.count().unwrap();
+        assert_eq!(used(&allowance), (100, 4));
+        // Not again at once.
+        fs::remove_file(base.path().join("a/b/file")).unwrap();
+        allowance.count().unwrap();
+        assert_eq!(used(&allowance), (100, 4));
+    }
+
+    #[test]
+    fn uploads_pay_before_they_write_and_get_back_what_did_not_come() {
+        let (_base, allowance) = allowance(100, 2);
+        allowance.charge(Amount::ONE_FILE).unwrap();
+        let mut new = allowance.bill(0, true);
+        new.pay_to(60).unwrap();
+        new.pay_to(50).unwrap();
+        assert_eq!(used(&allowance), (60, 1));
+        assert_eq!(new.pay_to(101).unwrap_err().kind, FaultKind::Quota);
+        assert_eq!(used(&allowance), (60, 1));
+        // The disk took 55 of them.
+        new.settle(Some(55));
+        new.settle(Some(55));
+        assert_eq!(used(&allowance), (55, 1));
+        // Another one that comes to nothing.
+        allowance.charge(Amount::ONE_FILE).unwrap();
+        assert_eq!(allowance.charge(Amount::ONE_FILE).unwrap_err().kind, FaultKind::Quota);
+        let mut broken = allowance.bill(0, true);
+        broken.pay_to(45).unwrap();
+        assert_eq!(allowance.bytes_left(), Some(0));
+        assert!(allowance.has_room(false).is_err());
+        broken.settle(None);
+        broken.settle(None);
+        assert_eq!(used(&allowance), (55, 1));
+    }
+
+    #[test]
+    fn a_replacement_is_charged_for_what_it_adds() {
+        let (_base, allowance) = allowance(100, 0);
+        allowance.charge(Amount { bytes: 90, files: 1 }).unwrap();
+        let mut larger = allowance.bill(90, false);
+        larger.pay_to(95).unwrap();
+        assert!(larger.pay_to(101).is_err());
+        larger.settle(None);
+        assert_eq!(used(&allowance), (90, 1));
+        let mut smaller = allowance.bill(90, false);
+        smaller.pay_to(10).unwrap();
+        assert_eq!(used(&allowance), (90, 1));
+        smaller.settle(Some(10));
+        assert_eq!(used(&allowance), (10, 1));
+    }
+
+    #[test]
+    fn a_home_over_its_quota_can_still_be_tidied() {
+        let quota = Amount { bytes: 10, files: 1 };
+        let used = Amount { bytes: 20, files: 5 };
+        assert!(quota.has_room(used, Amount::default()).is_ok());
+        assert!(quota.has_room(used, Amount { bytes: 1, files: 0 }).is_err());
+        assert!(Amount::default().has_room(used, used).is_ok());
+    }
+}

@@ -1,0 +1,150 @@
+//! Quotas: what an account may have below its home.
+
+use std::io::Write;
+use std::thread;
+
+use crate::fixture::{Server, noise};
+use crate::ftp::Ftp;
+
+const KIB: usize = 1024;
+
+fn ann(lines: &str) -> crate::fixture::Builder {
+    Server::builder().account_with("ann", "pw", lines)
+}
+
+fn login(server: &Server, user: &str) -> Ftp {
+    let mut ftp = Ftp::connect(server.address());
+    ftp.login(user, "pw");
+    ftp.expect(200, "TYPE I");
+    ftp
+}
+
+fn used(ftp: &mut Ftp) -> String {
+    ftp.expect(200, "SITE QUOTA").text()
+}
+
+/// The last code of an upload that may be refused at any point.
+fn try_put(ftp: &mut Ftp, line: &str, bytes: &[u8]) -> u16 {
+    let mut data = ftp.passive();
+    let begun = ftp.command(line);
+    if begun.code != 150 {
+        return begun.code;
+    }
+    // The server may have closed in between.
+    let _ = data.write_all(bytes);
+    drop(data);
+    ftp.reply().code
+}
+
+fn bytes_below(server: &Server) -> usize {
+    server.names(".").iter().map(|name| server.read(name).len()).sum()
+}
+
+#[test]
+fn an_upload_over_the_quota_is_552_and_what_came_counts() {
+    let server = ann("quota_bytes = \"100 KiB\"").file("old", noise(40 * KIB, 1)).start();
+    let mut ftp = login(&server, "ann");
+    assert_eq!(used(&mut ftp), "200 Your quota: 40960 of 102400 bytes, 1 files and directories.");
+    ftp.put("STOR fits", &noise(50 * KIB, 2));
+    assert_eq!(try_put(&mut ftp, "STOR big", &noise(200 * KIB, 3)), 552);
+    assert!(bytes_below(&server) <= 100 * KIB);
+    // What arrived of it stays for a resume, and goes with the file.
+    assert_eq!(
+        used(&mut ftp),
+        format!(
+            "200 Your quota: {} of 102400 bytes, {} files and directories.",
+            bytes_below(&server),
+            server.names(".").len()
+        )
+    );
+    if server.has("big") {
+        ftp.expect(250, "DELE big");
+    }
+    ftp.expect(250, "DELE old");
+    assert_eq!(used(&mut ftp), "200 Your quota: 51200 of 102400 bytes, 1 files and directories.");
+    ftp.put("STOR again", &noise(50 * KIB, 4));
+    ftp.lives();
+}
+
+#[test]
+fn a_full_home_refuses_before_the_data_connection() {
+    let server = ann("quota_bytes = 1000").file("full", noise(1000, 1)).start();
+    let mut ftp = login(&server, "ann");
+    for line in ["STOR new", "APPE full", "STOU", "APPE new"] {
+        ftp.refused(552, line);
+    }
+    assert_eq!(ftp.expect(452, "ALLO 1").text(), "452 There is no room for that: 0 bytes are free.");
+    assert_eq!(server.names("."), ["full"]);
+}
+
+#[test]
+fn a_replacement_counts_for_what_it_adds() {
+    let server = ann("quota_bytes = 1000").file("a", noise(900, 1)).start();
+    let mut ftp = login(&server, "ann");
+    let new = noise(1000, 2);
+    ftp.put("STOR a", &new);
+    assert_eq!(server.read("a"), new);
+    assert_eq!(try_put(&mut ftp, "STOR a", &noise(1001, 3)), 552);
+    assert_eq!(server.read("a"), new, "the old file stays");
+    ftp.put("STOR a", b"small");
+    assert!(used(&mut ftp).contains(" 5 of 1000 bytes"));
+}
+
+#[test]
+fn files_and_directories_are_counted_as_they_come_and_go() {
+    let server = ann("quota_files = 3").start();
+    let mut ftp = login(&server, "ann");
+    for name in server.names(".") {
+        ftp.expect(250, format!("DELE {name}"));
+    }
+    ftp.expect(257, "MKD d");
+    ftp.put("STOR d/a", b"a");
+    ftp.put("STOR b", b"b");
+    ftp.refused(552, "STOR c");
+    ftp.expect(552, "MKD e");
+    ftp.put("STOR b", b"new");
+    ftp.expect(350, "RNFR d/a");
+    ftp.expect(250, "RNTO b");
+    assert!(used(&mut ftp).contains(" 2 of 3 files"));
+    ftp.expect(250, "RMD d");
+    ftp.expect(550, "MKD x/y");
+    assert!(used(&mut ftp).contains(" 1 of 3 files"));
+    let status = ftp.expect(211, "STAT").middle();
+    assert!(status.iter().any(|line| line.contains("Quota: 1 bytes, 1 of 3 files and directories")), "{status:?}");
+}
+
+#[test]
+fn racing_uploads_never_exceed_the_quota() {
+    let server = ann("quota_bytes = \"200 KiB\"").file("d/x", "").start();
+    thread::scope(|scope| {
+        for number in 0..6 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut ftp = login(server, "ann");
+                for round in 0..3 {
+                    try_put(&mut ftp, &format!("STOR f{number}-{round}"), &noise(90 * KIB, number));
+                }
+            });
+        }
+    });
+    let files: Vec<_> = server.names(".").into_iter().filter(|name| name.starts_with('f')).collect();
+    let bytes: usize = files.iter().map(|name| server.read(name).len()).sum();
+    assert!((90 * KIB..=200 * KIB).contains(&bytes), "{bytes}");
+    let mut ftp = login(&server, "ann");
+    assert!(used(&mut ftp).contains(&format!(" {bytes} of ")), "{bytes}");
+}
+
+#[test]
+fn accounts_of_one_home_share_its_count_and_a_restart_counts_again() {
+    let server = ann("quota_bytes = 1000").account_with("bob", "pw", "quota_bytes = 500").account_with("eve", "pw", "");
+    let mut server = server.file("a", noise(100, 1)).start();
+    let (mut ann, mut bob, mut eve) = (login(&server, "ann"), login(&server, "bob"), login(&server, "eve"));
+    assert_eq!(used(&mut eve), "200 You have no quota.");
+    eve.put("STOR b", &noise(450, 2));
+    assert!(used(&mut ann).contains(" 550 of 1000 bytes"));
+    bob.refused(552, "STOR c");
+    ann.put("STOR c", &noise(400, 3));
+    server.kill_and_start_again();
+    let mut ann = login(&server, "ann");
+    assert!(used(&mut ann).contains(" 950 of 1000 bytes"));
+}
