@@ -55,6 +55,12 @@ impl Users {
         Self::new(users, template).map_err(|err| Faults::one("accounts", err.to_string()))
     }
 
+    /// Somebody whose terms name a certificate.
+    pub fn naming_a_certificate(&self) -> Option<&str> {
+        let mut named = self.by_name.iter().filter(|(_, entry)| entry.terms.client_certificate.is_some());
+        named.next().map(|(name, _)| name.as_str())
+    }
+
     pub fn knows(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }

@@ -30,7 +30,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Permissions, PermissionsExt};
-use rustix::fs::{AtFlags, OFlags, Timespec, Timestamps, UTIME_OMIT, fstat, fstatvfs, statat, utimensat};
+use rustix::fs::{AtFlags, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{fstat, fstatvfs, renameat_with, statat, utimensat};
 use rustix::io::Errno;
 
 pub use broken::BrokenReplacements;
@@ -210,17 +211,32 @@ impl Storage {
             // What else is wrong with `to`, renaming finds out.
             Err(_) => None,
         };
-        let dir = self.home.dir();
-        dir.rename(from.relative(), dir, to.relative()).map_err(|error| match Errno::from_io_error(&error) {
+        self.rename_in_home(from, to).map_err(|error| match Errno::from_io_error(&error) {
             // A path through symbolic links can lead below `from` too.
             Some(Errno::INVAL) if source.kind == Kind::Directory => into_itself(),
-            Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Fault::from_io(Action::Create, to, &error),
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::EXIST) => {
+                Fault::from_io(Action::Create, to, &error)
+            }
             None => Fault::from_io(Action::Rename, to, &error),
             _ => Fault::from_io(Action::Rename, from, &error),
         })?;
         // Two names of one file: rename(2) leaves both.
         self.count_out(replaced.filter(|target| (target.device, target.inode) != (source.device, source.inode)));
         Ok(())
+    }
+
+    /// Without the right to overwrite, what came to be there since the look stays: the kernel sees to it.
+    fn rename_in_home(&self, from: &VirtualPath, to: &VirtualPath) -> io::Result<()> {
+        if !self.words(to).allow(Action::Overwrite) {
+            let (old, new) = (self.home.seat(from)?, self.home.seat(to)?);
+            match renameat_with(&old.directory, &old.name, &new.directory, &new.name, RenameFlags::NOREPLACE) {
+                // Some file systems cannot; there the look has to do.
+                Err(Errno::INVAL | Errno::NOSYS) => {}
+                done => return Ok(done?),
+            }
+        }
+        let dir = self.home.dir();
+        dir.rename(from.relative(), dir, to.relative())
     }
 
     /// Whether `from` may go to `to`, where other rules may hold. It could be read there, and would be missing here.

@@ -1,12 +1,13 @@
 //! Clients that show a certificate: asked for, required, and in the place of a password.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use crate::fixture::{Builder, Server};
+use crate::fixture::{Builder, LONGSHORE, Server};
 
 pub const LOGIN: &[&str] = &["certificate_login = true"];
 
@@ -143,4 +144,37 @@ fn issuers_are_read_again_and_nothing_is_resumed_across_that() {
     fs::copy(path(&server, "strange-ca"), path(&server, "ca")).unwrap();
     assert!(!is_served(&server, "alice:wrong", "alice"));
     assert!(is_served(&server, "alice:wrong", "forged"), "which now is good");
+}
+
+#[test]
+fn openssl_shows_a_certificate_and_is_turned_away_without() {
+    let server = server("require", LOGIN);
+    for (shown, served) in [("alice", true), ("forged", false), ("", false)] {
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-starttls", "ftp", "-crlf", "-ign_eof", "-connect", &server.address().to_string()]);
+        if !shown.is_empty() {
+            command.arg("-cert").arg(path(&server, shown)).arg("-key").arg(path(&server, shown));
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that is turned away may have closed its input.
+        let _ = child.stdin.take().unwrap().write_all(b"USER alice\nPWD\nQUIT\n");
+        let said = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&said.stdout);
+        assert_eq!(said.contains("\n257 ") && said.contains("\n221 "), served, "{shown}: {said}");
+    }
+}
+
+#[test]
+fn an_account_that_names_one_where_none_are_asked_for_is_refused_at_the_start_and_by_check() {
+    let server = Server::builder().account("alice", "pw").tls(&[]).start();
+    let (config, accounts) = (server.beside("longshore.toml"), server.beside("accounts.toml"));
+    let text = fs::read_to_string(&accounts).unwrap();
+    fs::write(&accounts, text.replace("name = \"alice\"", "name = \"alice\"\nclient_certificate = \"CN=alice\""))
+        .unwrap();
+    for command in ["check", "serve"] {
+        let output = Command::new(LONGSHORE).args([command, "--config"]).arg(&config).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("alice names a client_certificate, but tls.client_certificates is off"), "{said}");
+    }
 }

@@ -26,7 +26,7 @@ struct Secure {
 }
 
 /// A client that trusts the server's certificate and no other.
-fn trusting(server: &Server) -> Arc<ClientConfig> {
+pub fn trusting(server: &Server) -> Arc<ClientConfig> {
     config(server, rustls::ALL_VERSIONS)
 }
 

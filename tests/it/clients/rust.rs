@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use suppaftp::types::FileType;
-use suppaftp::{FtpStream, Mode};
+use suppaftp::{FtpStream, Mode, RustlsConnector, RustlsFtpStream};
 
 use super::{DEADLINE, PASSWORD, USER, data_mode_was, server};
-use crate::fixture::{no_ipv6, noise};
+use crate::fixture::{Server, no_ipv6, noise};
+use crate::tls::trusting;
 
 fn connect(address: SocketAddr, mode: Mode) -> FtpStream {
     let mut ftp = FtpStream::connect_timeout(address, DEADLINE).unwrap();
@@ -109,4 +110,27 @@ fn suppaftp_aborts_a_download_and_goes_on() {
     ftp.abort(transfer).unwrap();
     assert!(ftp.retr_as_buffer("big.bin").unwrap().into_inner() == tree.big);
     ftp.quit().unwrap();
+}
+
+/// Its rustls resumes the control connection's session by itself.
+#[test]
+fn suppaftp_over_tls() {
+    let lines = ["control = \"required\"", "data = \"required\"", "require_resumption = true"];
+    let big = noise(1_000_003, 5);
+    let server = Server::builder().anonymous("off").account(USER, PASSWORD).file("big.bin", &big).tls(&lines).start();
+    for mode in [Mode::Passive, Mode::ExtendedPassive, Mode::Active] {
+        let connector = RustlsConnector::from(trusting(&server));
+        let ftp = RustlsFtpStream::connect_timeout(server.address(), DEADLINE).unwrap();
+        let mut ftp = ftp.into_secure(connector, "localhost").unwrap();
+        ftp.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
+        ftp.set_mode(mode);
+        ftp.login(USER, PASSWORD).unwrap();
+        ftp.transfer_type(FileType::Binary).unwrap();
+        assert!(ftp.nlst(None).unwrap().contains(&"big.bin".to_owned()));
+        assert!(ftp.retr_as_buffer("big.bin").unwrap().into_inner() == big);
+        ftp.put_file("up.bin", &mut &big[..]).unwrap();
+        assert!(ftp.retr_as_buffer("up.bin").unwrap().into_inner() == big);
+        ftp.rm("up.bin").unwrap();
+        ftp.quit().unwrap();
+    }
 }
