@@ -149,7 +149,7 @@ impl Accounts {
                 "{user} names a client_certificate, but tls.client_certificates is off, so {user} could never log in; set \
                  it to \"request\", or take the key out of the account"
             );
-            return Err(Faults::one(&file.display().to_string(), text));
+            return Err(Faults::one(file.display().to_string(), text));
         }
         Ok(Self { register, guest, checks })
     }
