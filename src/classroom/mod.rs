@@ -4,8 +4,11 @@
 //! knows of it: it learns what happens from the events, like the session log, and is asked by control through
 //! [`Practice`](crate::Practice).
 
+mod credentials;
 mod directory;
+mod roster;
 mod student;
 
 pub use directory::Directory;
+pub use roster::{Entry, Roster};
 pub use student::{Student, Students};
