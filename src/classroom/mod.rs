@@ -6,9 +6,13 @@
 
 mod credentials;
 mod directory;
+mod enrolment;
+mod files;
+pub mod homes;
 mod roster;
 mod student;
 
 pub use directory::Directory;
+pub use enrolment::{Change, Enrolment};
 pub use roster::{Entry, Roster};
 pub use student::{Student, Students};
