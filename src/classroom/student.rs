@@ -41,6 +41,11 @@ impl Students {
         Ok(Self(students))
     }
 
+    /// The same, or nobody where there is no file yet.
+    pub fn load_or_none(path: &Path) -> io::Result<Self> {
+        if path.try_exists()? { Self::load(path) } else { Ok(Self::default()) }
+    }
+
     /// The file's contents.
     pub fn to_csv(&self) -> io::Result<Vec<u8>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
