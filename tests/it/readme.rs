@@ -14,7 +14,7 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 10] = [
+const BLOCKS: [(&str, &str); 11] = [
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
@@ -24,6 +24,7 @@ const BLOCKS: [(&str, &str); 10] = [
     ("longshore group add", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore user set", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
+    ("longshore classroom new", "the_teachers_block_makes_a_class"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
 ];
 
@@ -142,6 +143,16 @@ fn the_quick_start_serves_at_once() {
     let printed = printed.replace(root.to_str().unwrap(), "/home/ann/longshore");
     let shown = &blocks("text")[0];
     assert!(printed.starts_with(&format!("{shown}\n")), "the README shows\n{shown}\nand it prints\n{printed}");
+}
+
+#[test]
+fn the_teachers_block_makes_a_class() {
+    let dir = directory();
+    fs::write(dir.path().join("roster.csv"), "Ann Berg\nBob Cole\n").unwrap();
+    run(&block("longshore classroom new"), dir.path());
+    let cards = fs::read_to_string(dir.path().join("class/cards.html")).unwrap();
+    assert!(cards.contains("Ann Berg") && cards.contains("<dd>192.168.1.5</dd>"), "{cards}");
+    assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 2);
 }
 
 /// Docker is not run here; the names and the numbers must be those of the image.

@@ -109,7 +109,7 @@ impl PaperArgs {
         let write = |path: &Path, contents: &[u8]| -> anyhow::Result<()> {
             let attempt = || format!("cannot write {}; make cards again: longshore classroom cards", path.display());
             classroom::replace(path, contents).with_context(attempt)?;
-            print(&format!("{} has {} passwords in clear; remove it when it is printed\n", path.display(), cards.len()))
+            print(&format!("{} (passwords in clear: {})\n", path.display(), cards.len()))
         };
         write(path, classroom::cards(cards, address).as_bytes())?;
         if self.credentials {
