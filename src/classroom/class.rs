@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::env;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -171,6 +172,16 @@ impl Class {
         Ok(cards.into_iter().map(|(card, _)| card).collect())
     }
 
+    /// Its accounts, to be changed.
+    pub(super) fn accounts(&mut self) -> &mut AccountsFile {
+        &mut self.accounts
+    }
+
+    /// Writes what was changed in the accounts.
+    pub(super) fn save(self) -> anyhow::Result<()> {
+        self.accounts.save()
+    }
+
     /// Names that mean somebody, in the class or in the archive: another student must not get their marks.
     fn names_taken(&self) -> anyhow::Result<HashSet<String>> {
         let mut taken: HashSet<String> =
@@ -187,7 +198,7 @@ impl Class {
 }
 
 /// What has been typed for these keys of the accounts file.
-fn typed(of_groups: bool, terms: &[(&str, &[&str])]) -> Changes {
+pub(super) fn typed(of_groups: bool, terms: &[(&str, &[&str])]) -> Changes {
     let mut changes = Changes::default();
     for key in typed_keys(of_groups) {
         if let Some((_, texts)) = terms.iter().find(|(name, _)| *name == key.name) {
@@ -247,7 +258,7 @@ fn new_archive(directory: &Directory, why: &str) -> anyhow::Result<PathBuf> {
     for number in 1.. {
         let more = if number == 1 { String::new() } else { format!("-{number}") };
         let place = directory.archive().join(format!("{now}-{why}{more}"));
-        match fs::create_dir(&place) {
+        match fs::DirBuilder::new().mode(0o700).create(&place) {
             Ok(()) => return Ok(place),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(|| format!("cannot make {}", place.display())),

@@ -14,6 +14,7 @@ mod founding;
 pub mod homes;
 mod roster;
 mod student;
+pub mod term;
 
 pub use cards::{Address, cards, credentials};
 pub use class::{Card, Class, settings};

@@ -14,7 +14,7 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 11] = [
+const BLOCKS: [(&str, &str); 12] = [
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
@@ -25,6 +25,7 @@ const BLOCKS: [(&str, &str); 11] = [
     ("longshore user set", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
     ("longshore classroom new", "the_teachers_block_makes_a_class"),
+    ("longshore classroom end", "the_teachers_block_makes_a_class"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
 ];
 
@@ -153,6 +154,8 @@ fn the_teachers_block_makes_a_class() {
     let cards = fs::read_to_string(dir.path().join("class/cards.html")).unwrap();
     assert!(cards.contains("Ann Berg") && cards.contains("<dd>192.168.1.5</dd>"), "{cards}");
     assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 2);
+    run(&block("longshore classroom end"), dir.path());
+    assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 0);
 }
 
 /// Docker is not run here; the names and the numbers must be those of the image.

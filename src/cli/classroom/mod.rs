@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::{columns, finish, print};
 
 mod new;
+mod term;
 
 /// The arguments of `longshore classroom`.
 #[derive(Debug, Clone, Args)]
@@ -24,6 +25,14 @@ enum ClassroomCommand {
     New(new::NewArgs),
     /// Give students new passwords, on cards to print
     Cards(new::CardsArgs),
+    /// Keep the students out, and end their sessions
+    End(term::WhomArgs),
+    /// Move the homes to the archive and make them anew
+    ///
+    /// Says how many files that are, and asks.
+    Reset(term::ResetArgs),
+    /// Keep the students out and move their homes to the archive, for all with the record of the lesson
+    Archive(term::WhomArgs),
 }
 
 /// The class that is meant.
@@ -39,5 +48,8 @@ pub fn classroom(args: &ClassroomArgs) -> ExitCode {
     finish(match &args.command {
         ClassroomCommand::New(args) => new::new(args),
         ClassroomCommand::Cards(args) => new::cards(args),
+        ClassroomCommand::End(args) => term::end(args),
+        ClassroomCommand::Reset(args) => term::reset(args),
+        ClassroomCommand::Archive(args) => term::archive(args),
     })
 }

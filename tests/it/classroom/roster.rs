@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::fixture::{LONGSHORE, Process, left_out};
@@ -238,4 +239,100 @@ fn cards_are_text_and_private_and_new_ones_have_new_passwords() {
     assert_eq!(desk.read("cards.html"), cards);
     let unknown = desk.run("cards class --student nobody --address 192.0.2.5:2121");
     assert!(!unknown.status.success());
+}
+
+/// A session of a student, who has stored a file.
+fn session(address: SocketAddr, (user, password): &(String, String), file: &str) -> Ftp {
+    let mut ftp = Ftp::connect(address);
+    ftp.login(user, password);
+    ftp.put(format!("STOR {file}"), file.as_bytes());
+    ftp
+}
+
+#[test]
+fn the_end_of_a_lesson_keeps_students_out_and_ends_their_sessions() {
+    let desk = Desk::new(MOODLE);
+    desk.enrol(" --credentials");
+    let (ann, bob) = (desk.login_of("0042"), desk.login_of("0043"));
+    let (mut server, address) = desk.serve();
+    let (mut anns, mut bobs) = (session(address, &ann, "own"), session(address, &bob, "own"));
+    let text = desk.done(&format!("end class --student {}", ann.0));
+    assert!(text.ends_with("sessions ended: 1\n"), "{text}");
+    anns.read(421);
+    bobs.lives();
+    assert!(!logs_in(address, &ann.0, &ann.1) && logs_in(address, &bob.0, &bob.1));
+    desk.done("end class");
+    bobs.read(421);
+    assert!(!logs_in(address, &bob.0, &bob.1));
+    server.signal(Signal::KILL);
+    server.wait();
+    let text = desk.done("end class");
+    assert!(text.contains("no session was ended (no server runs at"), "{text}");
+}
+
+#[test]
+fn a_reset_moves_homes_to_the_archive_and_makes_them_anew() {
+    let desk = Desk::new(MOODLE);
+    desk.enrol(" --credentials");
+    let (ann, bob) = (desk.login_of("0042"), desk.login_of("0043"));
+    let (_server, address) = desk.serve();
+    let mut anns = session(address, &ann, "own");
+    drop(session(address, &ann, "handin/report"));
+    drop(session(address, &bob, "own"));
+    let asked = desk.run("reset class");
+    let text = String::from_utf8(asked.stderr).unwrap();
+    assert!(!asked.status.success() && text.contains("would move 3 files"), "{text}");
+    let home = desk.class("root").join(&ann.0);
+    assert!(home.join("own").exists());
+
+    desk.done(&format!("reset class --yes --keep-handin --student {}", ann.0));
+    anns.read(421);
+    assert!(!home.join("own").exists() && home.join("materials/readme.txt").exists());
+    assert_eq!(fs::read(home.join("handin/report")).unwrap(), b"handin/report");
+    let archived = fs::read_dir(desk.class("archive")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::read(archived.join("root").join(&ann.0).join("own")).unwrap(), b"own");
+    assert!(desk.class("root").join(&bob.0).join("own").exists(), "the other one's stays");
+    drop(session(address, &ann, "new"));
+    assert!(home.join("new").exists());
+
+    let text = desk.done("reset class --yes");
+    assert!(text.contains(": 2; "), "{text}");
+    assert!(!home.join("handin/report").exists() && home.join("handin").is_dir());
+    assert_eq!(desk.done("reset class"), "there was nothing to move\n");
+}
+
+#[test]
+fn an_archived_class_has_lost_nothing_and_can_begin_again() {
+    let desk = Desk::new(MOODLE);
+    desk.enrol(" --credentials");
+    let (ann, bob) = (desk.login_of("0042"), desk.login_of("0043"));
+    let (mut server, address) = desk.serve();
+    drop(session(address, &ann, "own"));
+    drop(session(address, &bob, "handin/report"));
+    fs::write(desk.class("journal.jsonl"), "{}\n").unwrap();
+    let served = desk.run("archive class");
+    assert!(String::from_utf8(served.stderr).unwrap().contains("stop its server first"));
+    desk.done(&format!("archive class --student {}", ann.0));
+    assert!(!logs_in(address, &ann.0, &ann.1) && logs_in(address, &bob.0, &bob.1));
+    server.signal(Signal::KILL);
+    server.wait();
+    desk.done("archive class");
+    let mut found = Vec::new();
+    walk(&desk.class("archive"), &mut found);
+    for (end, contents) in [
+        (format!("root/{}/own", ann.0), "own".to_owned()),
+        (format!("root/{}/handin/report", bob.0), "handin/report".to_owned()),
+        ("journal.jsonl".to_owned(), "{}\n".to_owned()),
+        ("students.csv".to_owned(), desk.read("students.csv")),
+        ("secret".to_owned(), desk.read("secret")),
+    ] {
+        let is_there = |(path, bytes): &(PathBuf, Option<Vec<u8>>)| {
+            path.ends_with(&end) && bytes.as_deref() == Some(contents.as_bytes())
+        };
+        assert!(found.iter().any(is_there), "{end}");
+    }
+    assert!(!desk.class("journal.jsonl").exists());
+    assert_eq!(desk.done("archive class"), "there was nothing to move\n");
+    desk.enrol("");
+    assert!(desk.class("root").join(&ann.0).join("materials/readme.txt").exists());
 }
