@@ -60,13 +60,18 @@ impl Address {
 
     /// This computer's address in the local network, with the port that a class is served at.
     pub fn of(settings: &Settings) -> anyhow::Result<Self> {
-        const CURE: &str = "say it with --address HOST:PORT, as `ip address` shows it";
-        let host =
-            lan_address().with_context(|| format!("this computer's address in the network is not known; {CURE}"))?;
+        let host = Self::own_host()?;
         match settings.server.listen.first().map(std::net::SocketAddr::port) {
             Some(port @ 1..) => Ok(Self { host: host.to_string(), port }),
-            _ => bail!("the settings leave the port to the system; {CURE}"),
+            _ => bail!("the settings leave the port to the system; say it with --address HOST:PORT"),
         }
+    }
+
+    /// This computer's address in the local network.
+    pub fn own_host() -> anyhow::Result<IpAddr> {
+        lan_address().context(
+            "this computer's address in the network is not known; say it with --address HOST:PORT, as `ip address` shows it",
+        )
     }
 
     /// The port.

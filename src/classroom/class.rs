@@ -255,10 +255,13 @@ pub(super) fn move_homes(directory: &Directory, students: &[Student], why: &str)
 /// A new directory in the archive, named after the time in UTC.
 fn new_archive(directory: &Directory, why: &str) -> anyhow::Result<PathBuf> {
     let now = DateTime::<Utc>::from(SystemTime::now()).format("%Y-%m-%d-%H%M%S");
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o700).recursive(true).create(directory.archive())?;
+    builder.recursive(false);
     for number in 1.. {
         let more = if number == 1 { String::new() } else { format!("-{number}") };
         let place = directory.archive().join(format!("{now}-{why}{more}"));
-        match fs::DirBuilder::new().mode(0o700).create(&place) {
+        match builder.create(&place) {
             Ok(()) => return Ok(place),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(|| format!("cannot make {}", place.display())),

@@ -1,6 +1,6 @@
 //! The students' homes: their own, with the class's materials and folders to hand in.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -97,9 +97,7 @@ impl State {
 }
 
 fn look(top: &Path, below: &Path, found: &mut Vec<(PathBuf, State)>) -> io::Result<()> {
-    let mut names: Vec<_> = fs::read_dir(top.join(below))?.collect::<Result<_, _>>()?;
-    names.sort_by_key(fs::DirEntry::file_name);
-    for entry in names {
+    for entry in entries(&top.join(below))? {
         let path = below.join(entry.file_name());
         let Some(state) = State::of(&entry.metadata()?) else { continue };
         let is_directory = state == State::Directory;
@@ -125,16 +123,26 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     File::options().write(true).open(to)?.set_modified(modified)
 }
 
-fn subdirectories(path: &Path) -> io::Result<Vec<std::ffi::OsString>> {
-    let is_visible = |name: &OsStr| !name.as_encoded_bytes().starts_with(b".");
+/// The names of the directories in `path` that are not hidden.
+fn subdirectories(path: &Path) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() && is_visible(&entry.file_name()) {
-            names.push(entry.file_name());
+    for entry in entries(path)? {
+        let name = entry.file_name();
+        if entry.file_type()?.is_dir() && !name.as_encoded_bytes().starts_with(b".") {
+            names.push(name);
         }
     }
     Ok(names)
+}
+
+/// What is in a directory, by name; nothing where it is missing.
+fn entries(path: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    let mut entries: Vec<fs::DirEntry> = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?.collect::<Result<_, _>>()?,
+    };
+    entries.sort_by_key(fs::DirEntry::file_name);
+    Ok(entries)
 }
 
 #[cfg(test)]
@@ -164,6 +172,15 @@ mod tests {
         assert_eq!(fs::read(home.join("own")).unwrap(), b"own");
         assert_eq!(fs::read(home.join("handin/lab1/report")).unwrap(), b"report");
         assert_eq!(fs::read(home.join("materials/readme.txt")).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_class_without_materials_and_assignments_has_homes_all_the_same() {
+        let (_base, directory, student) = class();
+        fs::remove_dir_all(directory.materials()).unwrap();
+        fs::remove_dir_all(directory.handin()).unwrap();
+        prepare(&directory, &student).unwrap();
+        assert!(directory.home("otter").join("handin").is_dir());
     }
 
     #[test]

@@ -68,7 +68,10 @@ pub fn new(args: &NewArgs) -> anyhow::Result<()> {
         return print(&format!("{}; nothing was written\n", summary(&enrolment)));
     }
     let address = args.paper.address.as_deref().map(Address::parse).transpose()?;
-    // Before anything is made: a row that could be two students.
+    // Before anything is made: an address that is not known, a row that could be two students.
+    if address.is_none() {
+        Address::own_host()?;
+    }
     compare(&Students::load_or_none(&directory.students())?)?;
     if let Some(notice) = classroom::found(&directory, address.as_ref().map(Address::port), roster.entries.len())? {
         eprintln!("note: {notice}");
