@@ -125,12 +125,13 @@ impl Seat {
         stat_name(&self.directory, &self.name)
     }
 
-    /// Unlinks the name if it still stands for `file`.
-    pub fn unlink(&self, file: &File) -> io::Result<()> {
-        if FileId::from(&self.stat()?) == FileId::of(file)? {
+    /// Unlinks the name if it still stands for `file`, and says whether it did.
+    pub fn unlink(&self, file: &File) -> io::Result<bool> {
+        let is_its_name = FileId::from(&self.stat()?) == FileId::of(file)?;
+        if is_its_name {
             unlinkat(&self.directory, &self.name, AtFlags::empty())?;
         }
-        Ok(())
+        Ok(is_its_name)
     }
 
     /// Opens the name, but no symbolic link and nothing that could make the server wait.

@@ -182,7 +182,7 @@ impl Allowance {
     /// to be charged already.
     pub fn bill(&self, before: u64, new: bool) -> Bill {
         self.home.books().pages().uploads += 1;
-        Bill { allowance: self.clone(), before, paid_to: before, new }
+        Bill { allowance: self.clone(), before, paid_to: before, new, displaced: 0 }
     }
 }
 
@@ -195,6 +195,8 @@ pub(super) struct Bill {
     /// Up to here the file's bytes are in the books.
     paid_to: u64,
     new: bool,
+    /// What goes when the file comes, and is in the books beside it until then.
+    displaced: u64,
 }
 
 impl Bill {
@@ -207,13 +209,22 @@ impl Bill {
         Ok(())
     }
 
+    /// The file takes the place of `there`, or of nothing, instead of what it was to replace: all of it is charged.
+    pub fn pay_whole(&mut self, there: Option<Amount>) -> Result<(), Fault> {
+        self.allowance.charge(Amount { bytes: self.before, files: u64::from(there.is_none()) })?;
+        (self.before, self.new) = (0, there.is_none());
+        self.displaced = there.map_or(0, |there| there.bytes);
+        Ok(())
+    }
+
     /// The upload is over, and the name stands for `size` bytes: `None` where nothing has come of it.
     pub fn settle(&mut self, size: Option<u64>) {
         let files = u64::from(size.is_none() && self.new);
         let bytes = self.paid_to.saturating_sub(size.unwrap_or(self.before));
-        self.allowance.release(Amount { bytes, files });
+        let displaced = if size.is_some() { self.displaced } else { 0 };
+        self.allowance.release(Amount { bytes: bytes + displaced, files });
         // A second time changes nothing.
-        (self.paid_to, self.new) = (self.paid_to - bytes, self.new && files == 0);
+        (self.paid_to, self.new, self.displaced) = (self.paid_to - bytes, self.new && files == 0, 0);
     }
 }
 
@@ -321,6 +332,34 @@ mod tests {
         assert_eq!(used(&allowance), (90, 1));
         smaller.settle(Some(10));
         assert_eq!(used(&allowance), (10, 1));
+    }
+
+    #[test]
+    fn a_replacement_whose_old_file_has_gone_is_charged_whole() {
+        let (_base, allowance) = allowance(100, 2);
+        let old = Amount { bytes: 40, files: 1 };
+        allowance.charge(old).unwrap();
+        // Nothing is under its name, and then a third file.
+        let mut bill = allowance.bill(40, false);
+        bill.pay_to(60).unwrap();
+        allowance.release(old);
+        bill.pay_whole(None).unwrap();
+        assert_eq!(used(&allowance), (60, 1));
+        bill.settle(None);
+        assert_eq!(used(&allowance), (0, 0));
+        allowance.charge(Amount { bytes: 30, files: 1 }).unwrap();
+        let mut bill = allowance.bill(40, false);
+        bill.pay_to(60).unwrap();
+        bill.pay_whole(Some(Amount { bytes: 30, files: 1 })).unwrap();
+        assert_eq!(used(&allowance), (90, 1));
+        bill.settle(Some(60));
+        assert_eq!(used(&allowance), (60, 1));
+        // Where there is no room it stays the old file's replacement, and is dropped.
+        let mut bill = allowance.bill(60, false);
+        bill.pay_to(70).unwrap();
+        assert!(bill.pay_whole(None).is_err());
+        bill.settle(None);
+        assert_eq!(used(&allowance), (60, 1));
     }
 
     #[test]

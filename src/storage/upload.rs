@@ -135,7 +135,19 @@ impl Upload {
 
     /// Makes the upload last: under its final name, and on the disk where that was asked for.
     pub fn finish(mut self) -> Result<(), Fault> {
+        self.pay_for_the_name()?;
         self.commit().map_err(|error| self.fault(&error))
+    }
+
+    /// A replacement was charged for what it adds to the old file. When that has gone from under its name meanwhile, it
+    /// counts no more, or elsewhere.
+    fn pay_for_the_name(&mut self) -> Result<(), Fault> {
+        let Some(replacing) = &self.replacing else { return Ok(()) };
+        let there = self.seat.stat().ok();
+        match there {
+            Some(stat) if FileId::from(&stat) == replacing.old => Ok(()),
+            other => self.bill.pay_whole(other.map(|stat| Amount::of(&Facts::from(&stat)))),
+        }
     }
 
     fn commit(&mut self) -> io::Result<()> {
@@ -175,7 +187,7 @@ impl Drop for Upload {
         } else if !self.finished {
             // A data connection that never came about leaves no empty file behind.
             let is_waste = self.action == Action::Create && (self.whole_only || self.written() == 0);
-            let nothing = is_waste && self.seat.unlink(&self.file).is_ok();
+            let nothing = is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done);
             self.bill.settle((!nothing).then_some(self.position));
         }
     }

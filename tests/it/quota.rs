@@ -148,3 +148,63 @@ fn accounts_of_one_home_share_its_count_and_a_restart_counts_again() {
     let mut ann = login(&server, "ann");
     assert!(used(&mut ann).contains(" 950 of 1000 bytes"));
 }
+
+/// A second session takes the name away while the first one still uploads to it.
+#[test]
+fn a_name_that_goes_while_it_is_replaced_hides_nothing_from_the_quota() {
+    for take_away in [&[(250, "DELE a")][..], &[(350, "RNFR a"), (250, "RNTO moved")]] {
+        let server = ann("quota_bytes = 1000").file("a", noise(400, 1)).start();
+        let (mut one, mut other) = (login(&server, "ann"), login(&server, "ann"));
+        let mut data = one.open("STOR a");
+        one.write_data(&mut data, &noise(400, 2));
+        take_away.iter().for_each(|(code, line)| drop(other.expect(*code, line)));
+        drop(data);
+        one.read(226);
+        let (there, said) = (bytes_below(&server), used(&mut one));
+        assert!(
+            said.contains(&format!(" {there} of 1000 bytes, {} files", server.names(".").len())),
+            "{there}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_replacement_whose_old_file_has_gone_needs_room_of_its_own() {
+    let server = ann("quota_bytes = 1000").file("a", noise(900, 1)).start();
+    let (mut one, mut other) = (login(&server, "ann"), login(&server, "ann"));
+    let mut data = one.open("STOR a");
+    one.write_data(&mut data, &noise(900, 2));
+    other.expect(250, "DELE a");
+    other.put("STOR b", &noise(900, 3));
+    drop(data);
+    one.read(552);
+    assert_eq!(server.names("."), ["b"]);
+    assert!(used(&mut one).contains(" 900 of 1000 bytes, 1 files"));
+}
+
+/// The name that an upload was to give back has become another file's.
+#[test]
+fn a_name_that_goes_while_nothing_has_come_is_counted_out_once() {
+    let server = ann("quota_files = 5").file("kept", "").start();
+    let (mut one, mut other) = (login(&server, "ann"), login(&server, "ann"));
+    let data = one.open("STOR new");
+    other.expect(250, "DELE new");
+    other.put("STOR new", b"another");
+    one.send("ABOR");
+    one.read(426);
+    one.read(226);
+    drop(data);
+    assert!(used(&mut one).contains(" 2 of 5 files"), "{}", used(&mut one));
+}
+
+#[test]
+fn a_broken_upload_counts_for_what_it_leaves() {
+    let server = ann("quota_bytes = 1000").start();
+    let mut ftp = login(&server, "ann");
+    let mut data = ftp.open("STOR new");
+    ftp.write_data(&mut data, &noise(600, 1));
+    crate::ftp::reset(data);
+    ftp.read(426);
+    let (there, said) = (bytes_below(&server), used(&mut ftp));
+    assert!(said.contains(&format!(" {there} of 1000 bytes, {} files", server.names(".").len())), "{there}: {said}");
+}
