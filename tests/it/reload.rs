@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -233,4 +234,18 @@ fn under_nohup_a_terminal_s_hangup_is_a_reload() {
     ftp.expect(200, "NOOP");
     kill_process(terminal.server, Signal::TERM).unwrap();
     ftp.read(421);
+}
+
+#[test]
+fn a_new_rate_holds_for_the_next_transfer_of_a_session() {
+    let file = noise(100_000, 5);
+    let server = Server::builder().limits("session_download_rate = 0").file("a.bin", &file).start();
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.expect(200, "TYPE I");
+    assert_eq!(ftp.get("RETR a.bin"), file);
+    edit(&server, "longshore.toml", &[("session_download_rate = 0", "session_download_rate = 200000")]);
+    hang_up(&server, "in force from now on: limits.session_download_rate = ");
+    let begun = Instant::now();
+    assert_eq!(ftp.get("RETR a.bin"), file);
+    assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
 }

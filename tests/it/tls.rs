@@ -178,6 +178,22 @@ fn everything_goes_encrypted_both_ways_in_both_versions() {
     server.event_where("session_opened", |event| event["tls"] == true);
 }
 
+/// Half a second's worth, of which a burst goes at once.
+#[test]
+fn rates_hold_for_what_is_encrypted() {
+    let file = noise(100_000, 4);
+    let server = Server::builder().file("a.bin", &file).tls(&[]).limits("download_rate = 200000");
+    let server = server.limits("upload_rate = 200000").start();
+    let mut ftp = Secure::explicit(&server).private().login();
+    let begun = Instant::now();
+    assert!(ftp.get("RETR a.bin") == file);
+    let download = begun.elapsed();
+    ftp.put("STOR b.bin", &file);
+    let upload = begun.elapsed() - download;
+    let least = Duration::from_millis(400);
+    assert!(download >= least && upload >= least, "{download:?}, {upload:?}");
+}
+
 #[test]
 fn the_oldest_version_is_a_setting() {
     let server = Server::builder().tls(&["minimum = \"1.3\""]).start();
