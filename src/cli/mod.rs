@@ -19,6 +19,7 @@ mod group;
 mod health;
 mod operate;
 mod serve;
+mod service;
 mod terms;
 mod user;
 

@@ -9,12 +9,11 @@ use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{ServeArgs, failure, print, serve_settings};
+use super::{ServeArgs, failure, print, serve_settings, service};
 use crate::accounts::privacy;
 use crate::admin::{Admin, place};
-use crate::ports::PortClass;
 use crate::server::{Server, StartError};
-use crate::sessions::log;
+use crate::sessions::{Connection, log};
 use crate::settings::{AdminSocket, Anonymous, LogFormat, LogSettings, Settings};
 
 /// The exit code when a control port cannot be bound: EX_UNAVAILABLE of sysexits.h.
@@ -48,18 +47,23 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
         let mut hangup = Hangup::new().context("waiting for signals")?;
-        let server = Server::start(settings).await?;
+        let server = Server::start_on(settings, service::inherited()?).await?;
         let args = args.clone();
         server.reload_from(move || serve_settings(&args));
         server.on_reload(logs);
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
         let admin = open_admin_socket(&server)?;
-        announce(&server.settings(), server.addresses());
+        announce(&server);
+        service::ready();
+        tokio::spawn(service::keep_watchdog_away());
         let name = tokio::select! {
             (name, _) = signals.next() => name,
             name = hangup.stops(&server) => name,
+            () = service::keep_telling(server.clone(), "serving") => "",
         };
         tracing::info!("{name}: stopping; running transfers may finish");
+        service::stopping();
+        tokio::spawn(service::keep_telling(server.clone(), "stopping"));
         let stop = async {
             server.shut_down().await;
             if let Some(admin) = admin {
@@ -150,8 +154,10 @@ impl Hangup {
             if self.ends {
                 return "SIGHUP";
             }
+            service::reloading();
             // What came of it is in the log.
             let _ = server.reload().await;
+            service::ready();
         }
     }
 }
@@ -163,8 +169,9 @@ fn is_ignored(status: &str) -> bool {
 }
 
 /// Says what is served. Where standard output is a stream of JSON objects, that is no place for it.
-fn announce(settings: &Settings, addresses: &[SocketAddr]) {
-    let text = announcement(settings, addresses);
+fn announce(server: &Server) {
+    let settings = server.settings();
+    let text = announcement(&settings, &server.listeners());
     match &settings.log {
         LogSettings { format: LogFormat::Json, sessions: None, .. } => {
             text.lines().for_each(|line| tracing::info!("{line}"))
@@ -175,14 +182,13 @@ fn announce(settings: &Settings, addresses: &[SocketAddr]) {
 }
 
 /// What is served, where, and what to type to try it.
-fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
+fn announcement(settings: &Settings, listeners: &[Connection]) -> String {
     let root = std::path::absolute(&settings.storage.root);
     let root = root.as_deref().unwrap_or(&settings.storage.root).display();
     let mut lines = vec![format!("longshore {} serves {root}", env!("CARGO_PKG_VERSION"))];
-    let implicit = addresses.len().saturating_sub(settings.tls.implicit.len());
-    for (index, address) in addresses.iter().enumerate() {
-        let tls = if index < implicit { "" } else { ", implicit FTPS" };
-        lines.push(format!("listening on {address} ({} port{tls})", PortClass::of(address.port())));
+    for listener in listeners {
+        let tls = if listener.tls { ", implicit FTPS" } else { "" };
+        lines.push(format!("listening on {} ({} port{tls})", listener.local, listener.local_port_class));
     }
     let passive = &settings.server.passive_ports;
     lines.push(format!("passive ports {}-{}", passive.start(), passive.end()));
@@ -192,8 +198,8 @@ fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
         Anonymous::ReadWrite => "as user anonymous with any password, to list, download, upload and delete",
         Anonymous::AddOnly => "as user anonymous with any password, to upload new files",
     };
-    if let Some(address) = addresses.first() {
-        let (ip, port) = (address.ip(), address.port());
+    if let Some(first) = listeners.first() {
+        let (ip, port) = (first.local.ip(), first.local_port);
         let host = if ip.is_unspecified() { "localhost".to_owned() } else { ip.to_string() };
         let url_host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         lines.push(format!("Try it from another terminal, {user}:"));
