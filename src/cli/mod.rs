@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::accounts::{Accounts, privacy};
 use crate::limits::files;
@@ -116,6 +116,11 @@ pub struct ServeArgs {
     /// Write more about what happens; -vv for everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
+}
+
+/// The command line as a value, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Line::command().name("longshore")
 }
 
 /// Parses the command line; prints help or what is wrong with it and exits, where there is nothing to do.
@@ -252,8 +257,6 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::settings::load;
 

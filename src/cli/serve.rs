@@ -56,16 +56,20 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         announce(&server);
         service::ready();
         tokio::spawn(service::keep_watchdog_away());
+        let status = tokio::spawn(service::keep_telling(server.clone(), "serving"));
         let name = tokio::select! {
             (name, _) = signals.next() => name,
             name = hangup.stops(&server) => name,
-            () = service::keep_telling(server.clone(), "serving") => "",
         };
         tracing::info!("{name}: stopping; running transfers may finish");
         service::stopping();
-        tokio::spawn(service::keep_telling(server.clone(), "stopping"));
+        status.abort();
+        let status = tokio::spawn(service::keep_telling(server.clone(), "stopping"));
         let stop = async {
             server.shut_down().await;
+            // It has a clone of the server.
+            status.abort();
+            let _ = status.await;
             if let Some(admin) = admin {
                 admin.stop().await;
             }

@@ -171,6 +171,9 @@ fn to_journal(event: &Event) {
         serde_json::Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
     };
+    // The journal has the time already.
+    let text = event.to_string();
+    let text = text.split_once(' ').map_or(text.as_str(), |(_time, rest)| rest);
     let client = event.ends.client;
     let server = event.ends.server;
     tracing::info!(
@@ -192,7 +195,7 @@ fn to_journal(event: &Event) {
         outcome = detail("outcome"),
         mode = detail("mode"),
         reason = detail("reason"),
-        "{event}"
+        "{text}"
     );
 }
 

@@ -25,6 +25,11 @@ const BLOCKS: [(&str, &str); 10] = [
     ("longshore user set", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
+    (
+        "config/package/build-deb",
+        "homes::systemd::the_package_serves_at_once_and_the_journal_finds_a_session_by_its_port",
+    ),
+    ("systemctl reload longshore", "homes::systemd"),
 ];
 
 fn file(name: &str) -> String {
