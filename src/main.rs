@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Cli::User(args) => cli::user(&args),
         Cli::Group(args) => cli::group(&args),
         Cli::Tls(args) => cli::tls(&args),
+        Cli::Classroom(args) => cli::classroom(&args),
         Cli::Operate(command) => cli::operate(&command),
     }
 }

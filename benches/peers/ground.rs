@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::Scale;
+use crate::measure::RATE;
 
 /// Size of a small file.
 pub const SMALL: u64 = 10 * 1024;
@@ -52,6 +53,8 @@ impl Ground {
             fs::set_permissions(&path, Permissions::from_mode(mode))?;
         }
         ground.write("root/large", ground.large)?;
+        // Two seconds' worth.
+        ground.write("root/rated", 2_000_000 * u64::from(RATE))?;
         for number in 0..SMALL_FILES {
             ground.write(&format!("root/{}", small_name(number)), SMALL)?;
         }

@@ -40,8 +40,8 @@ const BUDGET: Duration = Duration::from_secs(330);
 #[derive(Parser)]
 #[command(name = "peers", bin_name = "cargo bench --bench peers --")]
 struct Options {
-    /// Only measurements whose name contains one of these: download, upload, small-downloads,
-    /// parallel-downloads, small-uploads, list, noop, login.
+    /// Only measurements whose name contains one of these: download, rated-download, upload,
+    /// small-downloads, parallel-downloads, small-uploads, list, noop, login.
     measurements: Vec<String>,
     /// Only longshore and this server: vsftpd, proftpd, pure-ftpd. Repeatable.
     #[arg(long = "server", value_name = "NAME")]
@@ -148,14 +148,15 @@ fn run(options: &Options) -> Result<()> {
 fn measure(what: What, servers: &[Server], ground: &Ground, scale: &Scale, deadline: Instant) -> Result<Table> {
     let terms = what.terms(scale);
     let row = |server: &Server| Row { kind: server.kind, samples: Vec::new(), trouble: None };
-    let mut table = Table { terms, rows: servers.iter().map(row).collect() };
+    let servers: Vec<&Server> = servers.iter().filter(|server| what.concerns(server.kind)).collect();
+    let mut table = Table { terms, rows: servers.iter().copied().map(row).collect() };
     let warm_up = Scale { span: scale.span / 4, ..scale.clone() };
     for round in 0..=scale.rounds {
         if round > 1 && Instant::now() > deadline {
             break;
         }
         let scale = if round == 0 { &warm_up } else { scale };
-        for (server, row) in servers.iter().zip(&mut table.rows).filter(|(_, row)| row.trouble.is_none()) {
+        for (&server, row) in servers.iter().zip(&mut table.rows).filter(|(_, row)| row.trouble.is_none()) {
             let sample = what.sample(server, ground, scale);
             go_on()?;
             match sample {

@@ -7,15 +7,19 @@ use anyhow::{Context, Result, ensure};
 use crate::Scale;
 use crate::client::{Session, go_on};
 use crate::ground::{ENTRIES, Ground, SMALL, small_name};
-use crate::servers::Server;
+use crate::servers::{Kind, Server};
 
 /// Sessions at once in the measurement of parallel downloads.
 const PARALLEL: usize = 4;
+
+/// What `rated` is limited to, in MB/s.
+pub const RATE: u32 = 50;
 
 /// One thing to measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     Download,
+    RatedDownload,
     Upload,
     SmallDownloads,
     ParallelDownloads,
@@ -47,8 +51,9 @@ pub struct Sample {
 }
 
 impl What {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Download,
+        Self::RatedDownload,
         Self::Upload,
         Self::SmallDownloads,
         Self::ParallelDownloads,
@@ -68,6 +73,7 @@ impl What {
         let (per_gb, per_1000) = (("CPU s/GB", 1000.0), ("CPU s/1,000", 1000.0));
         match self {
             Self::Download => rate("download", format!("download of {size}"), "MB/s", per_gb),
+            Self::RatedDownload => rate("rated-download", format!("at {RATE} MB/s"), "MB/s", per_gb),
             Self::Upload => rate("upload", format!("upload of {size}"), "MB/s", per_gb),
             Self::SmallDownloads => rate("small-downloads", "10 KB downloads, one session".into(), "files/s", per_1000),
             Self::ParallelDownloads => {
@@ -78,6 +84,11 @@ impl What {
             Self::Noop => time("noop", "NOOP round trip".into(), "us", 1e6, ("CPU us each", 1e6)),
             Self::Login => rate("login", "connect, login, quit".into(), "a second", per_1000),
         }
+    }
+
+    /// Whether a server takes part: a rate by path is longshore's own.
+    pub fn concerns(self, kind: Kind) -> bool {
+        self != Self::RatedDownload || kind == Kind::Longshore
     }
 
     /// Takes one sample. Whatever the server then still has to do is not our business.
@@ -99,6 +110,14 @@ impl What {
                 let got = session.discard("large")?;
                 let seconds = start.elapsed().as_secs_f64();
                 ensure!(got == ground.large, "{got} bytes came instead of {}", ground.large);
+                session.quit()?;
+                Ok((got as f64 / 1e6, seconds))
+            }
+            Self::RatedDownload => {
+                let mut session = login()?;
+                let start = Instant::now();
+                let got = session.discard("rated")?;
+                let seconds = start.elapsed().as_secs_f64();
                 session.quit()?;
                 Ok((got as f64 / 1e6, seconds))
             }

@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::client::{Session, go_on};
 use crate::ground::Ground;
+use crate::measure::RATE;
 use crate::process;
 
 /// Passive ports of every server: longshore's default.
@@ -106,6 +107,7 @@ impl Server {
                 let mut command = Command::new(program);
                 command.args(["--listen", &address.to_string(), "--anonymous", "read-write", "--root"]);
                 command.arg(ground.root());
+                command.env("LONGSHORE__LIMITS__PATH_DOWNLOAD_RATES", format!("/rated={RATE} MB"));
                 command
             }
             _ => {

@@ -132,6 +132,11 @@ impl AccountsFile {
         Ok(Self { path, document, root: root.clone(), _lock })
     }
 
+    /// Whether there is a user or a group of this name.
+    pub fn has(&mut self, kind: Kind, name: &str) -> anyhow::Result<bool> {
+        Ok(self.position(kind, name)?.is_some())
+    }
+
     /// Adds a user at the end.
     pub fn add_user(&mut self, name: &str, password: &PasswordHash, changes: &Changes) -> anyhow::Result<()> {
         if self.position(Kind::User, name)?.is_some() {

@@ -127,8 +127,8 @@ static KEYS: &[Key] = &[
         name: "permissions",
         of_groups: true,
         form: Form::Permissions,
-        help: "What may be done: read-only, read-write, add-only, none, or words such as list,read,create; for a path /incoming=add-only, and then several times",
-        allowed: r#""read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }"#,
+        help: "What may be done: read-only, read-write, add-only, hand-in, none, or words such as list,read,create; for a path /incoming=add-only, and then several times",
+        allowed: r#""read-only", "read-write", "add-only", "hand-in", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }"#,
         set: |draft, value, _| permissions(value).map(|it| draft.rights = it),
     },
     Key {
@@ -654,7 +654,7 @@ a.toml:3: user.name = "ftp" is not allowed (anonymous and ftp are the guests' na
 a.toml:4: there is no "passwort" in [[user]] (did you mean password?); write one of name, password, home, permissions, enabled, expires, allow_from, create_home, max_sessions, quota_bytes, quota_files, download_rate, upload_rate, client_certificate, group
 a.toml:7: user.password = (not shown) is not allowed (it does not begin with $argon2id$, $2a$, $2b$, $2y$, $6$ or $y$); write a hash that begins with $argon2id$ (as `longshore user passwd` makes it), $2b$, $6$ or $y$
 a.toml:8: user.home = "../etc" is not allowed (`..` could lead out of the root); write a directory relative to the root, or an absolute one below it
-a.toml:12: user.permissions = "all" is not allowed; write "read-only", "read-write", "add-only", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }
+a.toml:12: user.permissions = "all" is not allowed; write "read-only", "read-write", "add-only", "hand-in", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }
 a.toml:13: the user "bob" is there twice; remove one of them
 a.toml:17: user.name = "a\nb" is not allowed (it has control characters); write a login name of at most 64 characters, none of them a control character, other than anonymous and ftp
 a.toml:21: name is there twice; keep one of them

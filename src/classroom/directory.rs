@@ -47,6 +47,11 @@ impl Directory {
         self.0.join("materials")
     }
 
+    /// The assignments: a directory for each is a folder of everybody's `/handin`.
+    pub fn handin(&self) -> PathBuf {
+        self.0.join("handin")
+    }
+
     /// The root that is served: a home for each student.
     pub fn root(&self) -> PathBuf {
         self.0.join("root")

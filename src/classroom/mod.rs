@@ -4,8 +4,23 @@
 //! knows of it: it learns what happens from the events, like the session log, and is asked by control through
 //! [`Practice`](crate::Practice).
 
+mod cards;
+mod class;
+mod credentials;
 mod directory;
+mod enrolment;
+mod files;
+mod founding;
+pub mod homes;
+mod roster;
 mod student;
+pub mod term;
 
+pub use cards::{Address, cards, credentials};
+pub use class::{Card, Class, settings};
 pub use directory::Directory;
+pub use enrolment::{Change, Enrolment};
+pub use files::replace;
+pub use founding::found;
+pub use roster::{Entry, Roster};
 pub use student::{Student, Students};

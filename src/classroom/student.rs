@@ -36,9 +36,14 @@ impl Students {
 
     /// Reads the file.
     pub fn load(path: &Path) -> io::Result<Self> {
-        let mut reader = csv::Reader::from_path(path)?;
-        let students = reader.deserialize().collect::<Result<_, _>>()?;
-        Ok(Self(students))
+        let read = || -> csv::Result<Vec<Student>> { csv::Reader::from_path(path)?.deserialize().collect() };
+        let named = |error| io::Error::other(format!("cannot read the students in {}: {error}", path.display()));
+        Ok(Self(read().map_err(named)?))
+    }
+
+    /// The same, or nobody where there is no file yet.
+    pub fn load_or_none(path: &Path) -> io::Result<Self> {
+        if path.try_exists()? { Self::load(path) } else { Ok(Self::default()) }
     }
 
     /// The file's contents.

@@ -15,6 +15,7 @@ use crate::settings::{Faults, Flags, Loaded, load_usable};
 use crate::tls::Tls;
 
 mod certificate;
+mod classroom;
 mod group;
 mod health;
 mod operate;
@@ -24,6 +25,7 @@ mod terms;
 mod user;
 
 pub use certificate::{TlsArgs, tls};
+pub use classroom::{ClassroomArgs, classroom};
 pub use group::{GroupArgs, group};
 pub use operate::{OperateCommand, operate};
 pub use serve::serve;
@@ -60,6 +62,8 @@ pub enum Cli {
     Group(GroupArgs),
     /// Make a certificate.
     Tls(TlsArgs),
+    /// Make and run a class.
+    Classroom(ClassroomArgs),
     /// Ask the running server.
     Operate(OperateCommand),
 }
@@ -91,6 +95,8 @@ enum Command {
     Group(GroupArgs),
     /// Make a certificate for FTPS
     Tls(TlsArgs),
+    /// Make a class of students, with accounts, cards and homes
+    Classroom(ClassroomArgs),
     #[command(flatten)]
     Operate(OperateCommand),
 }
@@ -137,6 +143,7 @@ impl From<Line> for Cli {
             Some(Command::User(args)) => Self::User(args),
             Some(Command::Group(args)) => Self::Group(args),
             Some(Command::Tls(args)) => Self::Tls(args),
+            Some(Command::Classroom(args)) => Self::Classroom(args),
             Some(Command::Operate(command)) => Self::Operate(command),
         }
     }

@@ -46,8 +46,16 @@ struct Plan {
     ascii: bool,
     /// The text of the 150.
     opening: Vec<u8>,
-    /// The text of the 226.
-    done: String,
+    /// What the 226 says.
+    done: Done,
+}
+
+/// What the 226 says.
+enum Done {
+    /// This.
+    Text(String),
+    /// A receipt for what was handed in under this name, with the number of the attempt.
+    Receipt { name: String, attempt: u32 },
 }
 
 impl Session {
@@ -69,7 +77,7 @@ impl Session {
         // How many bytes a text has on the network shows at its end.
         let size = if ascii { String::new() } else { format!(" ({} bytes)", download.size) };
         let opening = opening(ascii, argument, &size);
-        let done = "Transfer complete.".to_owned();
+        let done = Done::complete();
         let plan = Plan { verb, path, direction: Direction::ToClient, ascii, opening, done };
         self.transfer(plan, async |connection| match ascii {
             true => connection.send_text_file(&download.file, download.size).await,
@@ -88,14 +96,19 @@ impl Session {
         let fsync = self.shared.in_force().settings.storage.fsync;
         let begun = self.ready_to_transfer(offset).and_then(|storage| {
             let path = self.directory.resolve(argument)?;
+            if start == Start::Beginning && storage.words(&path).keeps_versions() {
+                let (kept, attempt, upload) = storage.begin_version(&path, fsync)?;
+                let name = String::from_utf8_lossy(path.name()).into_owned();
+                // The name that it is kept under.
+                return Ok((opening(ascii, kept.name(), ""), Done::Receipt { name, attempt }, kept, upload));
+            }
             let upload = storage.begin_upload(&path, start, fsync)?;
-            Ok((path, upload))
+            Ok((opening(ascii, argument, ""), Done::complete(), path, upload))
         });
-        let (path, upload) = match begun {
+        let (opening, done, path, upload) = match begun {
             Ok(begun) => begun,
             Err(reply) => return reply,
         };
-        let (opening, done) = (opening(ascii, argument, ""), "Transfer complete.".to_owned());
         self.receive(Plan { verb, path, direction: Direction::FromClient, ascii, opening, done }, upload).await
     }
 
@@ -114,7 +127,7 @@ impl Session {
             Err(reply) => return reply,
         };
         let opening = [b"FILE: ", path.name()].concat();
-        let done = format!("Transfer complete. The file is {path}.");
+        let done = Done::Text(format!("Transfer complete. The file is {path}."));
         let plan = Plan { verb: "STOU", path, direction: Direction::FromClient, ascii, opening, done };
         self.receive(plan, upload).await
     }
@@ -134,7 +147,7 @@ impl Session {
             Ok(listed) => listed,
             Err(reply) => return reply,
         };
-        let (opening, done) = (b"Here comes the listing.".to_vec(), "Listing complete.".to_owned());
+        let (opening, done) = (b"Here comes the listing.".to_vec(), Done::Text("Listing complete.".to_owned()));
         let plan = Plan { verb: syntax.name, path, direction: Direction::ToClient, ascii: false, opening, done };
         self.transfer(plan, async |connection| {
             let (mut lines, mut more) = (Vec::new(), true);
@@ -211,13 +224,13 @@ impl Session {
     /// A transfer on its open data connection.
     async fn carried(
         &mut self,
-        plan: Plan,
+        mut plan: Plan,
         mut connection: DataConnection,
         stop: &CancellationToken,
         carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>,
     ) -> Reply {
         let (begun, ends) = (Instant::now(), connection.ends);
-        let result = match self.say(&Reply::new(150, plan.opening)).await {
+        let result = match self.say(&Reply::new(150, std::mem::take(&mut plan.opening))).await {
             Ok(()) => {
                 // Of the control connection, whose TLS session is resumed, whatever was reloaded since.
                 let tls = self.tls.clone().filter(|_| self.protection.private);
@@ -258,15 +271,17 @@ impl Session {
             Direction::FromClient => self.totals.bytes_received += bytes,
         }
         let (verb, path, r#type) = (plan.verb, plan.path.to_string(), if self.parameters.ascii { 'A' } else { 'I' });
-        let mut sha256 = None;
+        let (mut sha256, mut text) = (None, String::new());
         if outcome == TransferOutcome::Complete {
             self.totals.transfers += 1;
-            sha256 = self.digest_on_record(verb, &plan.path).await;
+            let digest = self.digest_on_record(verb, &plan).await;
+            text = plan.done.text(digest.as_ref());
+            sha256 = digest.map(|digest| digest.sha256);
         }
         let transfer = What::Transfer { verb, path, r#type, bytes, sha256, outcome, closed_first, duration };
         self.recorder.record_at(ends, transfer);
         match result {
-            Ok(()) => Reply::new(226, plan.done),
+            Ok(()) => Reply::new(226, text),
             Err(broken) => self.broken(broken, &plan.path, bytes),
         }
     }
@@ -386,14 +401,17 @@ impl Session {
         self.beside(&stop, AtEnd::Stop, stop.run_until_cancelled(digest)).await.unwrap_or(Ok(None))
     }
 
-    /// The digest for the record of a whole transfer, where the settings ask for it.
-    async fn digest_on_record(&mut self, verb: &str, path: &VirtualPath) -> Option<String> {
-        if !self.shared.in_force().settings.transfer.sha256 || is_listing(verb) {
+    /// The digest for the record of a whole transfer, where the settings or a receipt ask for it.
+    async fn digest_on_record(&mut self, verb: &str, plan: &Plan) -> Option<Digest> {
+        let is_wanted = self.shared.in_force().settings.transfer.sha256 && !is_listing(verb);
+        if !is_wanted && !matches!(plan.done, Done::Receipt { .. }) {
             return None;
         }
         // A file that was deleted since: the record says nothing rather than something else.
-        let download = self.storage().and_then(|storage| storage.open_for_record(path)).ok()?;
-        self.digest(download, Algorithm::Sha256).await.unwrap_or_default()
+        let download = self.storage().and_then(|storage| storage.open_for_record(&plan.path)).ok()?;
+        let size = download.size;
+        let sha256 = self.digest(download, Algorithm::Sha256).await.unwrap_or_default()?;
+        Some(Digest { sha256, size })
     }
 }
 
@@ -401,8 +419,57 @@ fn is_listing(verb: &str) -> bool {
     matches!(verb, "LIST" | "NLST" | "MLSD")
 }
 
+/// Of a file as it is stored.
+struct Digest {
+    sha256: String,
+    size: u64,
+}
+
+impl Done {
+    fn complete() -> Self {
+        Self::Text("Transfer complete.".to_owned())
+    }
+
+    fn text(self, digest: Option<&Digest>) -> String {
+        match (self, digest) {
+            (Self::Text(text), _) => text,
+            (Self::Receipt { name, attempt }, Some(Digest { sha256, size })) => {
+                format!("Received {name}, {} bytes, sha256 {sha256}, attempt {attempt}.", grouped(*size))
+            }
+            // ABOR while it was read, or a file that is gone.
+            (Self::Receipt { name, attempt }, None) => {
+                format!("Received {name}, attempt {attempt}; its sha256 could not be computed.")
+            }
+        }
+    }
+}
+
+/// A number with commas.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
 /// The text of a 150; clients look for the bytes in parentheses.
 fn opening(ascii: bool, name: &[u8], size: &str) -> Vec<u8> {
     let mode = if ascii { "ASCII" } else { "BINARY" };
     [format!("Opening {mode} mode data connection for ").as_bytes(), name, size.as_bytes(), b"."].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_name_size_digest_and_attempt() {
+        let receipt = |size| {
+            let digest = Digest { sha256: "ab12".to_owned(), size };
+            Done::Receipt { name: "report.txt".to_owned(), attempt: 2 }.text(Some(&digest))
+        };
+        assert_eq!(receipt(1204), "Received report.txt, 1,204 bytes, sha256 ab12, attempt 2.");
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
 }

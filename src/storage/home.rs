@@ -172,7 +172,7 @@ pub(super) fn for_each_name(directory: impl AsFd, mut each: impl FnMut(&CStr) ->
 const OWNER: &CStr = c"user.longshore.owner";
 
 /// Puts `owner` on record as the maker of `file`.
-pub(super) fn record_owner(file: &File, owner: &str) {
+pub(crate) fn record_owner(file: &File, owner: &str) {
     if let Err(error) = fsetxattr(file, OWNER, owner.as_bytes(), XattrFlags::empty()) {
         tracing::debug!(%error, "no record of who uploaded a file, so it will be shown to nobody who may only add");
     }

@@ -39,6 +39,7 @@ pub use facts::{Facts, FileId, Kind};
 pub use fault::{Fault, FaultKind};
 pub use hash::{Algorithm, Hasher};
 pub use home::Home;
+pub(crate) use home::record_owner;
 pub use leftovers::clear_leftovers;
 pub use listing::{ListRequest, Listing, Style};
 pub use machine::{FactSet, machine_line, modification_time};

@@ -65,16 +65,23 @@ impl Words {
     /// New files, and the sight of those that this account has made.
     pub const ADD_ONLY: Self = Self(Action::List.bit() | Action::Create.bit() | Self::OWN);
 
+    /// The same, and an upload to a name that is taken gets another name.
+    pub const HAND_IN: Self = Self(Self::ADD_ONLY.0 | Self::VERSIONS);
+
     /// The names of those that have one.
-    pub const PRESETS: [(&'static str, Self); 4] = [
+    pub const PRESETS: [(&'static str, Self); 5] = [
         ("read-only", Self::READ_ONLY),
         ("read-write", Self::READ_WRITE),
         ("add-only", Self::ADD_ONLY),
+        ("hand-in", Self::HAND_IN),
         ("none", Self::NONE),
     ];
 
     /// Beside the actions' bits: only what the account has made itself is seen.
     const OWN: u16 = 1 << Action::ALL.len();
+
+    /// Beside them, too: uploads are kept as versions, with a receipt for each.
+    const VERSIONS: u16 = Self::OWN << 1;
 
     /// These actions.
     pub fn of(actions: impl IntoIterator<Item = Action>) -> Self {
@@ -96,9 +103,14 @@ impl Words {
         self.0 & Self::OWN != 0
     }
 
+    /// Whether an upload to a name that is taken is kept under another, with a receipt.
+    pub fn keeps_versions(self) -> bool {
+        self.0 & Self::VERSIONS != 0
+    }
+
     /// What both allow.
     pub fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0 & Self::READ_WRITE.0 | (self.0 | other.0) & Self::OWN)
+        Self(self.0 & other.0 & Self::READ_WRITE.0 | (self.0 | other.0) & (Self::OWN | Self::VERSIONS))
     }
 
     /// As it follows "You may".
@@ -107,6 +119,7 @@ impl Words {
             Self::READ_ONLY => "list and download".to_owned(),
             Self::READ_WRITE => "list, download and upload".to_owned(),
             Self::ADD_ONLY => "upload new files".to_owned(),
+            Self::HAND_IN => "hand files in".to_owned(),
             _ if self.is_none() => "do nothing".to_owned(),
             _ => self.actions().join(", "),
         }
@@ -266,7 +279,9 @@ mod tests {
         assert_eq!(words(Words::ADD_ONLY), "list create");
         assert_eq!(words(Words::READ_WRITE).split(' ').count(), Action::ALL.len());
         assert!(Words::NONE.is_none() && !Words::NONE.own_only() && Words::ADD_ONLY.own_only());
-        assert!(!Words::READ_WRITE.own_only());
+        assert!(!Words::READ_WRITE.own_only() && !Words::READ_WRITE.keeps_versions());
+        assert_eq!(words(Words::HAND_IN), words(Words::ADD_ONLY));
+        assert!(Words::HAND_IN.own_only() && Words::HAND_IN.keeps_versions() && !Words::ADD_ONLY.keeps_versions());
     }
 
     #[test]

@@ -27,6 +27,9 @@ use super::rights::Action;
 /// How often an upload starts over when its name changes hands just then, and how many unique names STOU tries.
 const ATTEMPTS: usize = 100;
 
+/// How many versions of a file are kept where uploads to a name that is taken get another.
+const MOST_VERSIONS: u32 = 1000;
+
 /// Permission bits of new files before the umask.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 
@@ -56,6 +59,8 @@ pub struct Upload {
     /// Whether `write_all` was called, if only with no bytes. Where the data connection never came about it was not, and
     /// the client may go on as if it had not tried.
     attempted: bool,
+    /// Whether nothing of it stays when it breaks.
+    whole_only: bool,
     finished: bool,
     bill: Bill,
 }
@@ -169,7 +174,8 @@ impl Drop for Upload {
             self.bill.settle(None);
         } else if !self.finished {
             // A data connection that never came about leaves no empty file behind.
-            let nothing = self.action == Action::Create && self.written() == 0 && self.seat.unlink(&self.file).is_ok();
+            let is_waste = self.action == Action::Create && (self.whole_only || self.written() == 0);
+            let nothing = is_waste && self.seat.unlink(&self.file).is_ok();
             self.bill.settle((!nothing).then_some(self.position));
         }
     }
@@ -205,9 +211,13 @@ impl Plan {
 }
 
 impl Storage {
-    /// Opens `path` for an upload that begins at `start`. With `fsync` the file is on the disk once it is finished.
+    /// Opens `path` for an upload that begins at `start`, where no versions are kept. With `fsync` the file is on the disk once it is finished.
     pub fn begin_upload(&self, path: &VirtualPath, start: Start, fsync: bool) -> Result<Upload, Fault> {
         self.permit_some_upload(path)?;
+        if self.words(path).keeps_versions() {
+            let sentence = format!("What is handed in is kept whole: upload {path} with STOR, from its beginning.");
+            return Err(Fault::new(FaultKind::Permission, sentence));
+        }
         let request = Request { storage: self, path: path.clone(), fsync };
         for _ in 0..ATTEMPTS {
             let seat = request.seat()?;
@@ -250,6 +260,37 @@ impl Storage {
         }
         Err(request.busy())
     }
+
+    /// Opens a file for an upload to `path` where versions are kept: under that name, or as `name (2)` and so on where it
+    /// is taken. Returns the number, too. When the upload breaks, nothing of it stays: it could not be resumed.
+    pub fn begin_version(&self, path: &VirtualPath, fsync: bool) -> Result<(VirtualPath, u32, Upload), Fault> {
+        self.permit_some_upload(path)?;
+        let mut request = Request { storage: self, path: path.clone(), fsync };
+        for number in 1..=MOST_VERSIONS {
+            if number > 1 {
+                request.path = path.parent().child(&version(path.name(), number));
+            }
+            let seat = self.home.seat(&request.path).map_err(|error| request.fault(Action::Create, error))?;
+            let is_directory = || seat.stat().is_ok_and(|stat| Facts::from(&stat).kind == Kind::Directory);
+            if number == 1 && is_directory() {
+                return Err(request.fault(Action::Create, Errno::ISDIR));
+            }
+            if let Some(mut upload) = request.begin_new(seat, Start::Beginning)? {
+                upload.whole_only = true;
+                return Ok((request.path, number, upload));
+            }
+        }
+        let sentence = format!("There are {MOST_VERSIONS} versions of {path} already; upload under another name.");
+        Err(Fault::new(FaultKind::Exists, sentence))
+    }
+}
+
+/// `report.txt` as `report (2).txt`.
+fn version(name: &[u8], number: u32) -> Vec<u8> {
+    // A dot at the beginning hides a file and begins no ending.
+    let dot = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
+    let (stem, ending) = name.split_at(dot);
+    [stem, format!(" ({number})").as_bytes(), ending].concat()
 }
 
 /// An upload that has yet to begin. Its steps return `None` when the name came to stand for something else meanwhile.
@@ -410,6 +451,7 @@ impl Request<'_> {
             fsync: self.fsync,
             replacing: None,
             attempted: false,
+            whole_only: false,
             finished: false,
             bill,
         }
@@ -479,6 +521,19 @@ mod tests {
 
     fn path(name: &str) -> VirtualPath {
         VirtualPath::root().resolve(name.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn versions_are_numbered_before_the_ending() {
+        for (name, second) in [
+            ("report.txt", "report (2).txt"),
+            ("a.tar.gz", "a.tar (2).gz"),
+            ("Makefile", "Makefile (2)"),
+            (".profile", ".profile (2)"),
+            ("a.", "a (2)."),
+        ] {
+            assert_eq!(version(name.as_bytes(), 2), second.as_bytes());
+        }
     }
 
     #[test]

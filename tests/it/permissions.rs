@@ -11,40 +11,41 @@ use crate::fixture::{Server, left_out};
 use crate::ftp::Ftp;
 
 /// Presets, in the order of the columns of [`MATRIX`].
-const PRESETS: [&str; 4] = ["read-only", "read-write", "add-only", "none"];
+const PRESETS: [&str; 5] = ["read-only", "read-write", "add-only", "hand-in", "none"];
 
-/// Each verb that touches files, and whether each preset lets it. `add-only` sees no file of others, so its looks fail.
-const MATRIX: [(&str, [bool; 4]); 30] = [
-    ("CWD dir", [true, true, true, false]),
-    ("XCWD dir", [true, true, true, false]),
-    ("CDUP", [true, true, true, false]),
-    ("XCUP", [true, true, true, false]),
-    ("LIST", [true, true, true, false]),
-    ("NLST", [true, true, true, false]),
-    ("MLSD", [true, true, true, false]),
-    ("LIST file", [true, true, false, false]),
-    ("NLST f*", [true, true, false, false]),
-    ("STAT file", [true, true, false, false]),
-    ("MLST file", [true, true, false, false]),
-    ("SIZE file", [true, true, false, false]),
-    ("MDTM file", [true, true, false, false]),
-    ("RETR file", [true, true, false, false]),
-    ("HASH file", [true, true, false, false]),
-    ("XMD5 file", [true, true, false, false]),
-    ("XSHA256 file", [true, true, false, false]),
-    ("STOR new", [false, true, true, false]),
-    ("APPE new", [false, true, true, false]),
-    ("STOU", [false, true, true, false]),
-    ("STOR file", [false, true, false, false]),
-    ("APPE file", [false, true, false, false]),
-    ("MFMT 20260102030405 file", [false, true, false, false]),
-    ("SITE UTIME 20260102030405 file", [false, true, false, false]),
-    ("SITE CHMOD 600 file", [false, true, false, false]),
-    ("MKD new", [false, true, false, false]),
-    ("XMKD new", [false, true, false, false]),
-    ("RMD empty", [false, true, false, false]),
-    ("RNFR file", [false, true, false, false]),
-    ("DELE file", [false, true, false, false]),
+/// Each verb that touches files, and whether each preset lets it. `add-only` and `hand-in` see no file of others, so
+/// their looks fail.
+const MATRIX: [(&str, [bool; 5]); 30] = [
+    ("CWD dir", [true, true, true, true, false]),
+    ("XCWD dir", [true, true, true, true, false]),
+    ("CDUP", [true, true, true, true, false]),
+    ("XCUP", [true, true, true, true, false]),
+    ("LIST", [true, true, true, true, false]),
+    ("NLST", [true, true, true, true, false]),
+    ("MLSD", [true, true, true, true, false]),
+    ("LIST file", [true, true, false, false, false]),
+    ("NLST f*", [true, true, false, false, false]),
+    ("STAT file", [true, true, false, false, false]),
+    ("MLST file", [true, true, false, false, false]),
+    ("SIZE file", [true, true, false, false, false]),
+    ("MDTM file", [true, true, false, false, false]),
+    ("RETR file", [true, true, false, false, false]),
+    ("HASH file", [true, true, false, false, false]),
+    ("XMD5 file", [true, true, false, false, false]),
+    ("XSHA256 file", [true, true, false, false, false]),
+    ("STOR new", [false, true, true, true, false]),
+    ("APPE new", [false, true, true, false, false]),
+    ("STOU", [false, true, true, true, false]),
+    ("STOR file", [false, true, false, true, false]),
+    ("APPE file", [false, true, false, false, false]),
+    ("MFMT 20260102030405 file", [false, true, false, false, false]),
+    ("SITE UTIME 20260102030405 file", [false, true, false, false, false]),
+    ("SITE CHMOD 600 file", [false, true, false, false, false]),
+    ("MKD new", [false, true, false, false, false]),
+    ("XMKD new", [false, true, false, false, false]),
+    ("RMD empty", [false, true, false, false, false]),
+    ("RNFR file", [false, true, false, false, false]),
+    ("DELE file", [false, true, false, false, false]),
 ];
 
 /// Whether the server does what `line` says; transfers run to their end.
@@ -282,6 +283,46 @@ fn who_may_only_add_sees_their_own_uploads_also_after_a_restart() {
         assert!(ftp.list("NLST").is_empty());
     }
     assert_eq!(login(&server, "eve").list("NLST").len(), 5);
+}
+
+#[test]
+fn what_is_handed_in_is_kept_whole_with_its_versions() {
+    let server = server(&[("ann", r#"{ "/" = "read-write", "/handin" = "hand-in" }"#)]);
+    std::fs::create_dir(server.path("handin")).unwrap();
+    let mut ftp = login(&server, "ann");
+    for (attempt, kept, contents) in
+        [(1, "report.txt", "a\r\nb"), (2, "report (2).txt", "a\r\n"), (3, "report (3).txt", "")]
+    {
+        ftp.expect(200, "TYPE A");
+        let mut data = ftp.passive();
+        let opening = ftp.expect(150, "STOR handin/report.txt").text();
+        assert!(opening.ends_with(&format!(" {kept}.")), "{opening}");
+        ftp.write_data(&mut data, contents.as_bytes());
+        drop(data);
+        let told = ftp.read(226).text();
+        // As it is stored, with this system's line ends.
+        let stored = server.read(&format!("handin/{kept}"));
+        assert_eq!(stored, contents.replace('\r', "").as_bytes());
+        let digest = sha256(&server.path(format!("handin/{kept}")));
+        let bytes = stored.len();
+        assert_eq!(told, format!("226 Received report.txt, {bytes} bytes, sha256 {digest}, attempt {attempt}."));
+        let event = server.event_where("transfer", |event| event["path"] == format!("/handin/{kept}"));
+        assert_eq!(event["sha256"], digest, "the receipt and the record say the same");
+    }
+    ftp.expect(200, "TYPE I");
+    ftp.refused(550, "APPE handin/report.txt");
+    ftp.expect(350, "REST 1");
+    ftp.refused(550, "STOR handin/report.txt");
+    ftp.refused(550, "RETR handin/report.txt");
+    ftp.refused(550, "DELE handin/report.txt");
+    assert_eq!(server.names("handin"), ["report (2).txt", "report (3).txt", "report.txt"]);
+}
+
+/// As the system's own program says.
+fn sha256(path: &Path) -> String {
+    let output = std::process::Command::new("sha256sum").arg(path).output().unwrap();
+    // A name with a space in it is not escaped.
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
 }
 
 #[test]

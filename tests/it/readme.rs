@@ -24,6 +24,8 @@ const BLOCKS: [(&str, &str); 12] = [
     ("longshore group add", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore user set", "the_permissions_block_gives_an_account_its_rules"),
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
+    ("longshore classroom new", "the_teachers_block_makes_a_class"),
+    ("longshore classroom end", "the_teachers_block_makes_a_class"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
     (
         "config/package/build-deb",
@@ -147,6 +149,18 @@ fn the_quick_start_serves_at_once() {
     let printed = printed.replace(root.to_str().unwrap(), "/home/ann/longshore");
     let shown = &blocks("text")[0];
     assert!(printed.starts_with(&format!("{shown}\n")), "the README shows\n{shown}\nand it prints\n{printed}");
+}
+
+#[test]
+fn the_teachers_block_makes_a_class() {
+    let dir = directory();
+    fs::write(dir.path().join("roster.csv"), "Ann Berg\nBob Cole\n").unwrap();
+    run(&block("longshore classroom new"), dir.path());
+    let cards = fs::read_to_string(dir.path().join("class/cards.html")).unwrap();
+    assert!(cards.contains("Ann Berg") && cards.contains("<dd>192.168.1.5</dd>"), "{cards}");
+    assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 2);
+    run(&block("longshore classroom end"), dir.path());
+    assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 0);
 }
 
 /// Docker is not run here; the names and the numbers must be those of the image.

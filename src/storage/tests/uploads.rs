@@ -339,3 +339,27 @@ fn who_may_only_read_uploads_nothing() {
     assert_eq!(kind(put(&fixture.read_only(), &path("new"), Start::Beginning, "x")), FaultKind::Permission);
     assert_eq!(fixture.names(""), ["file"]);
 }
+
+#[test]
+fn a_hand_in_to_a_name_that_is_taken_becomes_the_next_version() {
+    let fixture = Fixture::new();
+    let storage = Storage::new(Arc::clone(&fixture.storage.home), Rights::everywhere(Words::HAND_IN));
+    let hand_in = |name: &str, contents: &str| {
+        let (kept, number, mut upload) = storage.begin_version(&path(name), true)?;
+        upload.write_all(contents.as_bytes())?;
+        upload.finish()?;
+        Ok::<_, Fault>((kept.to_string(), number))
+    };
+    assert_eq!(hand_in("report.txt", "one").unwrap(), ("/report.txt".to_owned(), 1));
+    assert_eq!(hand_in("report.txt", "two").unwrap(), ("/report (2).txt".to_owned(), 2));
+    assert_eq!(fixture.read("report.txt") + &fixture.read("report (2).txt"), "onetwo");
+    fs::create_dir(fixture.real("lab")).unwrap();
+    assert_eq!(kind(hand_in("lab", "x")), kind(fixture.storage.begin_upload(&path("lab"), Start::Beginning, false)));
+    for start in [Start::Offset(1), Start::End, Start::Beginning] {
+        assert_eq!(kind(storage.begin_upload(&path("report.txt"), start, false)), FaultKind::Permission);
+    }
+    // What broke could not be resumed, and must not look like a hand-in.
+    storage.begin_version(&path("report.txt"), false).unwrap().2.write_all(b"thr").unwrap();
+    assert_eq!(fixture.names(""), ["lab", "report (2).txt", "report.txt"]);
+    assert_eq!(kind(fixture.read_only().begin_version(&path("x"), false)), FaultKind::Permission);
+}

@@ -1,0 +1,55 @@
+//! `longshore classroom`: classes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{columns, finish, print};
+
+mod new;
+mod term;
+
+/// The arguments of `longshore classroom`.
+#[derive(Debug, Clone, Args)]
+pub struct ClassroomArgs {
+    #[command(subcommand)]
+    command: ClassroomCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum ClassroomCommand {
+    /// Make a class from the school's list, or bring one up to date
+    ///
+    /// Whoever is in the class keeps alias, password and home.
+    New(new::NewArgs),
+    /// Give students new passwords, on cards to print
+    Cards(new::CardsArgs),
+    /// Keep the students out, and end their sessions
+    End(term::WhomArgs),
+    /// Move the homes to the archive and make them anew
+    ///
+    /// Says how many files that are, and asks.
+    Reset(term::ResetArgs),
+    /// Keep the students out and move their homes to the archive, for all with the record of the lesson
+    Archive(term::WhomArgs),
+}
+
+/// The class that is meant.
+#[derive(Debug, Clone, Args)]
+struct ClassArgs {
+    /// The directory of the class
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+/// `longshore classroom`.
+pub fn classroom(args: &ClassroomArgs) -> ExitCode {
+    finish(match &args.command {
+        ClassroomCommand::New(args) => new::new(args),
+        ClassroomCommand::Cards(args) => new::cards(args),
+        ClassroomCommand::End(args) => term::end(args),
+        ClassroomCommand::Reset(args) => term::reset(args),
+        ClassroomCommand::Archive(args) => term::archive(args),
+    })
+}

@@ -1,0 +1,3 @@
+//! Classes: made from a roster, served, and played by real clients.
+
+mod roster;
