@@ -155,6 +155,16 @@ impl Server {
         self.addresses.iter().enumerate().map(row).collect()
     }
 
+    /// How many passive ports are offered now, and how many there are.
+    pub fn passive_ports(&self) -> (usize, usize) {
+        self.shared.in_force().passive.in_use()
+    }
+
+    /// Whether it was told to stop, and accepts nobody any more.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.drain.is_cancelled()
+    }
+
     /// Expects a health check from this address, until what is returned is dropped.
     pub(crate) fn announce_health_check(&self, from: SocketAddr) -> Announced {
         self.shared.probes.announce(from)

@@ -4,15 +4,23 @@ use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{ServeArgs, failure, print, serve_settings, service};
 use crate::accounts::privacy;
 use crate::admin::{Admin, place};
+use crate::http;
+use crate::metrics::Metrics;
 use crate::server::{Server, StartError};
+use crate::sessions::xferlog::Xferlog;
 use crate::sessions::{Connection, log};
 use crate::settings::{AdminSocket, Anonymous, LogFormat, LogSettings, Settings};
 
@@ -21,6 +29,9 @@ const EXIT_UNAVAILABLE: u8 = 69;
 
 /// What a shell reports for a program that a signal ended: 128 and the signal's number.
 const EXIT_SIGNAL: u8 = 128;
+
+/// How long the last line of the log of transfers may take.
+const LOG_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serves until a signal comes.
 pub fn serve(args: &ServeArgs) -> ExitCode {
@@ -52,6 +63,9 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         server.reload_from(move || serve_settings(&args));
         server.on_reload(logs);
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
+        let xferlog = follow_transfers(&server)?;
+        let stop_http = CancellationToken::new();
+        serve_metrics(&server, &stop_http).await?;
         let admin = open_admin_socket(&server)?;
         announce(&server);
         service::ready();
@@ -73,8 +87,10 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
             if let Some(admin) = admin {
                 admin.stop().await;
             }
-            // The server is gone, so the log ends behind its last event.
+            stop_http.cancel();
+            // The server is gone, so the logs end behind its last event.
             following.finish().await;
+            let _ = timeout(LOG_LIMIT, spawn_blocking(|| xferlog.join())).await;
         };
         tokio::select! {
             () = stop => Ok(ExitCode::SUCCESS),
@@ -87,6 +103,34 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     // A thread that hangs in the file system does not keep the program.
     runtime.shutdown_background();
     code
+}
+
+/// Writes the log of transfers, if there is one now or after a reload.
+fn follow_transfers(server: &Server) -> anyhow::Result<JoinHandle<()>> {
+    let (xferlog, part) = Xferlog::open(server.settings().log.xferlog.as_deref()).context("opening log.xferlog")?;
+    server.on_reload(part);
+    let events = server.events().subscribe();
+    thread::Builder::new().name("xferlog".to_owned()).spawn(move || xferlog.follow(events)).context("starting xferlog")
+}
+
+/// Serves `/metrics`, `/health` and `/ready`, where the settings say so.
+async fn serve_metrics(server: &Server, stop: &CancellationToken) -> Result<(), StartError> {
+    let settings = server.settings();
+    if settings.metrics.listen.is_empty() {
+        return Ok(());
+    }
+    let metrics = Metrics::of(server);
+    let router = metrics.router();
+    let following = stop.clone();
+    tokio::spawn(async move { following.run_until_cancelled(metrics.follow()).await });
+    for &address in &settings.metrics.listen {
+        let bound = http::bind(address).await;
+        let (listener, address) = bound
+            .map_err(|error| StartError::Bind(format!("metrics.listen: {address}: {error}; choose another port")))?;
+        tracing::info!("metrics at http://{address}/metrics");
+        tokio::spawn(http::serve(listener, router.clone(), stop.clone()));
+    }
+    Ok(())
 }
 
 /// Opens the socket for `longshore sessions` and the like. Where nobody asked for one, the server does without it.
