@@ -11,6 +11,7 @@
 //! - `tls` is the certificate and encrypted connections, for control and data alike.
 //! - [`ports`] knows IANA's ranges and hands out passive ports.
 //! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
+//! - [`metrics`] counts what happens for Prometheus, and [`http`] is the listener that serves it.
 //! - [`admin`] answers what an operator asks of the running server.
 //! - [`classroom`] gives lessons on such a server, and marks them by what it observed.
 //! - [`settings`] and [`cli`] are how it is told what to do.
@@ -35,7 +36,9 @@ pub mod cli;
 mod control;
 mod data;
 mod engine;
+pub mod http;
 pub mod limits;
+pub mod metrics;
 pub mod ports;
 pub mod server;
 pub mod sessions;

@@ -103,6 +103,11 @@ impl PassivePorts {
         Err(io::ErrorKind::AddrInUse.into())
     }
 
+    /// How many ports are offered now, and how many there are.
+    pub fn in_use(&self) -> (usize, usize) {
+        (self.offered().len(), self.quiet.len() + self.shared.len())
+    }
+
     fn offered(&self) -> MutexGuard<'_, HashSet<u16>> {
         // A set of numbers is whole at every moment, whoever panicked.
         self.offered.lock().unwrap_or_else(PoisonError::into_inner)

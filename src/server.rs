@@ -49,6 +49,8 @@ const WELCOME: (&str, &str) = (
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    /// How many of the last addresses are for implicit FTPS.
+    implicit: usize,
     sessions: TaskTracker,
     reloading: Arc<Mutex<Reloading>>,
 }
@@ -82,14 +84,19 @@ impl Server {
     ///
     /// The process's umask becomes `storage.umask`.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_on(settings, Vec::new()).await
+    }
+
+    /// The same on sockets that somebody else has bound, those for implicit FTPS last; where there are any,
+    /// `server.listen` and `tls.implicit` say nothing.
+    pub async fn start_on(settings: Settings, inherited: Vec<Inherited>) -> Result<Self, StartError> {
         // The root comes first: homes are looked up below it, through its links.
         let homes = prepare_root(&settings)?;
         let in_force = reload::prepare(&settings, None).map_err(StartError::Configuration)?;
-        let mut listeners: Vec<_> = bind_all(&settings.server)?.into_iter().map(|listener| (listener, false)).collect();
-        for &address in &settings.tls.implicit {
-            let listener = bind(address).map_err(|error| StartError::Bind(bind_advice(address, &error)))?;
-            listeners.push((listener, true));
-        }
+        let listeners = match inherited.is_empty() {
+            true => bind_all(&settings)?,
+            false => take_over(inherited, in_force.tls.is_some())?,
+        };
         if let Some(advice) = files::advice(settings.limits.max_sessions, listeners.len(), false) {
             tracing::warn!("{advice}");
         }
@@ -104,7 +111,7 @@ impl Server {
             cut: CancellationToken::new(),
             current: ArcSwap::from_pointee(in_force),
         });
-        let mut addresses = Vec::new();
+        let (mut addresses, implicit) = (Vec::new(), listeners.iter().filter(|(_, implicit)| *implicit).count());
         let sessions = TaskTracker::new();
         for (listener, implicit) in listeners {
             let address = listener.local_addr();
@@ -112,10 +119,10 @@ impl Server {
             addresses.push(address);
             sessions.spawn(accept(listener, address, implicit, Arc::clone(&shared), sessions.clone()));
         }
-        Ok(Self { shared, addresses, sessions, reloading: Arc::default() })
+        Ok(Self { shared, addresses, implicit, sessions, reloading: Arc::default() })
     }
 
-    /// The addresses of the control listeners, with the ports that they really have; those of `tls.implicit` come last.
+    /// The addresses of the control listeners, with the ports that they really have; those for implicit FTPS come last.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -140,12 +147,22 @@ impl Server {
 
     /// The listeners among them.
     pub fn listeners(&self) -> Vec<Connection> {
-        let implicit = self.addresses.len() - self.shared.in_force().settings.tls.implicit.len();
+        let implicit = self.addresses.len() - self.implicit;
         let row = |(index, &address)| Connection {
             tls: index >= implicit,
             ..Connection::listening(ConnectionKind::Listener, address)
         };
         self.addresses.iter().enumerate().map(row).collect()
+    }
+
+    /// How many passive ports are offered now, and how many there are.
+    pub fn passive_ports(&self) -> (usize, usize) {
+        self.shared.in_force().passive.in_use()
+    }
+
+    /// Whether it was told to stop, and accepts nobody any more.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.drain.is_cancelled()
     }
 
     /// Expects a health check from this address, until what is returned is dropped.
@@ -292,8 +309,50 @@ fn prepare_root(settings: &Settings) -> Result<Homes, StartError> {
     Ok(homes)
 }
 
-/// Binds all listeners or none. Of the default pair, IPv6 may be missing on a machine that has none.
-fn bind_all(server: &ServerSettings) -> Result<Vec<TcpListener>, StartError> {
+/// A socket that somebody else has bound, such as systemd for a `.socket` unit.
+#[derive(Debug)]
+pub struct Inherited {
+    /// It listens already.
+    pub listener: std::net::TcpListener,
+    /// Whether it is for implicit FTPS.
+    pub implicit: bool,
+}
+
+/// The sockets of somebody else, if sessions can be served on them.
+fn take_over(inherited: Vec<Inherited>, certificate: bool) -> Result<Vec<(TcpListener, bool)>, StartError> {
+    let take = |Inherited { listener, implicit }: Inherited| {
+        let failed = |error| StartError::System("taking over a socket of the service manager".to_owned(), error);
+        let address = listener.local_addr().map_err(failed)?;
+        if address.is_ipv6() && !SockRef::from(&listener).only_v6().map_err(failed)? {
+            let text = format!(
+                "the socket {address} of the service manager is for IPv4 too, whose clients would show up with IPv6 \
+                 addresses; write BindIPv6Only=ipv6-only and a ListenStream= line for each into the .socket unit"
+            );
+            return Err(StartError::Bind(text));
+        }
+        if implicit && !certificate {
+            let text = format!("the socket {address} of the service manager is for implicit FTPS; set tls.certificate");
+            return Err(StartError::Bind(text));
+        }
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok((TcpListener::from_std(listener).map_err(failed)?, implicit))
+    };
+    inherited.into_iter().map(take).collect()
+}
+
+/// Binds all listeners or none, and says of each whether it is for implicit FTPS.
+fn bind_all(settings: &Settings) -> Result<Vec<(TcpListener, bool)>, StartError> {
+    let mut listeners: Vec<_> =
+        bind_explicit(&settings.server)?.into_iter().map(|listener| (listener, false)).collect();
+    for &address in &settings.tls.implicit {
+        let listener = bind(address).map_err(|error| StartError::Bind(bind_advice(address, &error)))?;
+        listeners.push((listener, true));
+    }
+    Ok(listeners)
+}
+
+/// Of the default pair, IPv6 may be missing on a machine that has none.
+fn bind_explicit(server: &ServerSettings) -> Result<Vec<TcpListener>, StartError> {
     let by_default =
         ServerSettings::default().listen.iter().map(SocketAddr::ip).eq(server.listen.iter().map(SocketAddr::ip));
     let mut listeners = Vec::new();

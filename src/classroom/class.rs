@@ -103,8 +103,51 @@ impl Class {
         remove_missing: bool,
         made: impl Fn(usize, usize) + Sync,
     ) -> anyhow::Result<Vec<Card>> {
-        let mut students = Vec::new();
+        let removed: &[Student] = if remove_missing { &enrolment.missing } else { &[] };
+        let students = self.with_aliases(enrolment, removed)?;
+        // First who is who: what breaks off behind it, the next run makes up for.
+        files::replace(&self.directory.students(), &Students::new(students.clone()).to_csv()?)?;
+        for student in &students {
+            let attempt = || format!("cannot make the home of {}", student.user);
+            homes::prepare(&self.directory, student).with_context(attempt)?;
+        }
+        if !self.accounts.has(Kind::Group, GROUP)? {
+            self.accounts.add_group(GROUP, &typed(true, &TERMS))?;
+        }
+        let mut without = Vec::new();
+        for student in students {
+            if !self.accounts.has(Kind::User, &student.user)? {
+                without.push(student);
+            }
+        }
+        let cards = passwords(without, made)?;
+        for (Card { student, .. }, hash) in &cards {
+            let terms = typed(false, &[("home", &[&student.user]), ("group", &[GROUP])]);
+            self.accounts.add_user(&student.user, hash, &terms)?;
+        }
+        for student in removed {
+            if self.accounts.has(Kind::User, &student.user)? {
+                self.accounts.remove(Kind::User, &student.user)?;
+            }
+        }
+        self.accounts.save()?;
+        if !removed.is_empty() {
+            move_homes(&self.directory, removed, "removed")?;
+        }
+        Ok(cards.into_iter().map(|(card, _)| card).collect())
+    }
+
+    /// The roster's students, and behind them those who stay without being in it.
+    fn with_aliases(&self, enrolment: &Enrolment, removed: &[Student]) -> anyhow::Result<Vec<Student>> {
+        let is_in_roster = |student: &&Student| enrolment.rows.iter().any(|row| row.student.user == student.user);
+        let others = self.students.iter().filter(|student| !is_in_roster(student) && !removed.contains(student));
+        let others: Vec<Student> = others.cloned().collect();
+        let count = enrolment.rows.len() + others.len();
+        if count > MOST_STUDENTS {
+            bail!("a class has at most {MOST_STUDENTS} students and this one would have {count}; make several");
+        }
         let mut taken = self.names_taken()?;
+        let mut students = Vec::new();
         for row in &enrolment.rows {
             let mut student = row.student.clone();
             if row.change == Change::New {
@@ -114,48 +157,8 @@ impl Class {
             }
             students.push(student);
         }
-        let kept = self.students.iter().filter(|student| students.iter().all(|other| other.user != student.user));
-        let kept = kept.filter(|student| !remove_missing || !enrolment.missing.contains(student));
-        students.extend(kept.cloned().collect::<Vec<_>>());
-        if students.len() > MOST_STUDENTS {
-            bail!(
-                "a class has at most {MOST_STUDENTS} students and this one would have {}; make several",
-                students.len()
-            );
-        }
-        let students = Students::new(students);
-        // First who is who: what breaks off behind it, the next run makes up for.
-        files::replace(&self.directory.students(), &students.to_csv()?)?;
-        for student in students.iter() {
-            let attempt = || format!("cannot make the home of {}", student.user);
-            homes::prepare(&self.directory, student).with_context(attempt)?;
-        }
-        if !self.accounts.has(Kind::Group, GROUP)? {
-            self.accounts.add_group(GROUP, &typed(true, &TERMS))?;
-        }
-        let mut without = Vec::new();
-        for student in students.iter() {
-            if !self.accounts.has(Kind::User, &student.user)? {
-                without.push(student.clone());
-            }
-        }
-        let cards = passwords(without, made)?;
-        for (Card { student, .. }, hash) in &cards {
-            let terms = typed(false, &[("home", &[&student.user]), ("group", &[GROUP])]);
-            self.accounts.add_user(&student.user, hash, &terms)?;
-        }
-        if remove_missing {
-            for student in &enrolment.missing {
-                if self.accounts.has(Kind::User, &student.user)? {
-                    self.accounts.remove(Kind::User, &student.user)?;
-                }
-            }
-        }
-        self.accounts.save()?;
-        if remove_missing && !enrolment.missing.is_empty() {
-            move_homes(&self.directory, &enrolment.missing, "removed")?;
-        }
-        Ok(cards.into_iter().map(|(card, _)| card).collect())
+        students.extend(others);
+        Ok(students)
     }
 
     /// Gives new passwords to some students.
@@ -258,14 +261,16 @@ fn new_archive(directory: &Directory, why: &str) -> anyhow::Result<PathBuf> {
     let mut builder = fs::DirBuilder::new();
     builder.mode(0o700).recursive(true).create(directory.archive())?;
     builder.recursive(false);
-    for number in 1.. {
-        let more = if number == 1 { String::new() } else { format!("-{number}") };
-        let place = directory.archive().join(format!("{now}-{why}{more}"));
+    let mut place = directory.archive().join(format!("{now}-{why}"));
+    for number in 2.. {
         match builder.create(&place) {
-            Ok(()) => return Ok(place),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot make {}", place.display())),
+            made => {
+                made.with_context(|| format!("cannot make {}", place.display()))?;
+                break;
+            }
         }
+        place.set_file_name(format!("{now}-{why}-{number}"));
     }
-    unreachable!("there is always another number")
+    Ok(place)
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::accounts::{Accounts, privacy};
 use crate::limits::files;
@@ -20,6 +20,7 @@ mod group;
 mod health;
 mod operate;
 mod serve;
+mod service;
 mod terms;
 mod user;
 
@@ -121,6 +122,11 @@ pub struct ServeArgs {
     /// Write more about what happens; -vv for everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
+}
+
+/// The command line as a value, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Line::command().name("longshore")
 }
 
 /// Parses the command line; prints help or what is wrong with it and exits, where there is nothing to do.
@@ -258,8 +264,6 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::settings::load;
 

@@ -4,17 +4,24 @@ use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::{ServeArgs, failure, print, serve_settings};
+use super::{ServeArgs, failure, print, serve_settings, service};
 use crate::accounts::privacy;
 use crate::admin::{Admin, place};
-use crate::ports::PortClass;
+use crate::http;
+use crate::metrics::Metrics;
 use crate::server::{Server, StartError};
-use crate::sessions::log;
+use crate::sessions::xferlog::Xferlog;
+use crate::sessions::{Connection, log};
 use crate::settings::{AdminSocket, Anonymous, LogFormat, LogSettings, Settings};
 
 /// The exit code when a control port cannot be bound: EX_UNAVAILABLE of sysexits.h.
@@ -22,6 +29,9 @@ const EXIT_UNAVAILABLE: u8 = 69;
 
 /// What a shell reports for a program that a signal ended: 128 and the signal's number.
 const EXIT_SIGNAL: u8 = 128;
+
+/// How long the last line of the log of transfers may take.
+const LOG_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serves until a signal comes.
 pub fn serve(args: &ServeArgs) -> ExitCode {
@@ -48,25 +58,39 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
         let mut hangup = Hangup::new().context("waiting for signals")?;
-        let server = Server::start(settings).await?;
+        let server = Server::start_on(settings, service::inherited()?).await?;
         let args = args.clone();
         server.reload_from(move || serve_settings(&args));
         server.on_reload(logs);
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
+        let xferlog = follow_transfers(&server)?;
+        let stop_http = CancellationToken::new();
+        serve_metrics(&server, &stop_http).await?;
         let admin = open_admin_socket(&server)?;
-        announce(&server.settings(), server.addresses());
+        announce(&server);
+        service::ready();
+        tokio::spawn(service::keep_watchdog_away());
+        let status = tokio::spawn(service::keep_telling(server.clone(), "serving"));
         let name = tokio::select! {
             (name, _) = signals.next() => name,
             name = hangup.stops(&server) => name,
         };
         tracing::info!("{name}: stopping; running transfers may finish");
+        service::stopping();
+        status.abort();
+        let status = tokio::spawn(service::keep_telling(server.clone(), "stopping"));
         let stop = async {
             server.shut_down().await;
+            // It has a clone of the server.
+            status.abort();
+            let _ = status.await;
             if let Some(admin) = admin {
                 admin.stop().await;
             }
-            // The server is gone, so the log ends behind its last event.
+            stop_http.cancel();
+            // The server is gone, so the logs end behind its last event.
             following.finish().await;
+            let _ = timeout(LOG_LIMIT, spawn_blocking(|| xferlog.join())).await;
         };
         tokio::select! {
             () = stop => Ok(ExitCode::SUCCESS),
@@ -79,6 +103,34 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     // A thread that hangs in the file system does not keep the program.
     runtime.shutdown_background();
     code
+}
+
+/// Writes the log of transfers, if there is one now or after a reload.
+fn follow_transfers(server: &Server) -> anyhow::Result<JoinHandle<()>> {
+    let (xferlog, part) = Xferlog::open(server.settings().log.xferlog.as_deref()).context("opening log.xferlog")?;
+    server.on_reload(part);
+    let events = server.events().subscribe();
+    thread::Builder::new().name("xferlog".to_owned()).spawn(move || xferlog.follow(events)).context("starting xferlog")
+}
+
+/// Serves `/metrics`, `/health` and `/ready`, where the settings say so.
+async fn serve_metrics(server: &Server, stop: &CancellationToken) -> Result<(), StartError> {
+    let settings = server.settings();
+    if settings.metrics.listen.is_empty() {
+        return Ok(());
+    }
+    let metrics = Metrics::of(server);
+    let router = metrics.router();
+    let following = stop.clone();
+    tokio::spawn(async move { following.run_until_cancelled(metrics.follow()).await });
+    for &address in &settings.metrics.listen {
+        let bound = http::bind(address).await;
+        let (listener, address) = bound
+            .map_err(|error| StartError::Bind(format!("metrics.listen: {address}: {error}; choose another port")))?;
+        tracing::info!("metrics at http://{address}/metrics");
+        tokio::spawn(http::serve(listener, router.clone(), stop.clone()));
+    }
+    Ok(())
 }
 
 /// Opens the socket for `longshore sessions` and the like. Where nobody asked for one, the server does without it.
@@ -150,8 +202,10 @@ impl Hangup {
             if self.ends {
                 return "SIGHUP";
             }
+            service::reloading();
             // What came of it is in the log.
             let _ = server.reload().await;
+            service::ready();
         }
     }
 }
@@ -163,8 +217,9 @@ fn is_ignored(status: &str) -> bool {
 }
 
 /// Says what is served. Where standard output is a stream of JSON objects, that is no place for it.
-fn announce(settings: &Settings, addresses: &[SocketAddr]) {
-    let text = announcement(settings, addresses);
+fn announce(server: &Server) {
+    let settings = server.settings();
+    let text = announcement(&settings, &server.listeners());
     match &settings.log {
         LogSettings { format: LogFormat::Json, sessions: None, .. } => {
             text.lines().for_each(|line| tracing::info!("{line}"))
@@ -175,14 +230,13 @@ fn announce(settings: &Settings, addresses: &[SocketAddr]) {
 }
 
 /// What is served, where, and what to type to try it.
-fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
+fn announcement(settings: &Settings, listeners: &[Connection]) -> String {
     let root = std::path::absolute(&settings.storage.root);
     let root = root.as_deref().unwrap_or(&settings.storage.root).display();
     let mut lines = vec![format!("longshore {} serves {root}", env!("CARGO_PKG_VERSION"))];
-    let implicit = addresses.len().saturating_sub(settings.tls.implicit.len());
-    for (index, address) in addresses.iter().enumerate() {
-        let tls = if index < implicit { "" } else { ", implicit FTPS" };
-        lines.push(format!("listening on {address} ({} port{tls})", PortClass::of(address.port())));
+    for listener in listeners {
+        let tls = if listener.tls { ", implicit FTPS" } else { "" };
+        lines.push(format!("listening on {} ({} port{tls})", listener.local, listener.local_port_class));
     }
     let passive = &settings.server.passive_ports;
     lines.push(format!("passive ports {}-{}", passive.start(), passive.end()));
@@ -192,8 +246,8 @@ fn announcement(settings: &Settings, addresses: &[SocketAddr]) -> String {
         Anonymous::ReadWrite => "as user anonymous with any password, to list, download, upload and delete",
         Anonymous::AddOnly => "as user anonymous with any password, to upload new files",
     };
-    if let Some(address) = addresses.first() {
-        let (ip, port) = (address.ip(), address.port());
+    if let Some(first) = listeners.first() {
+        let (ip, port) = (first.local.ip(), first.local_port);
         let host = if ip.is_unspecified() { "localhost".to_owned() } else { ip.to_string() };
         let url_host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         lines.push(format!("Try it from another terminal, {user}:"));

@@ -383,7 +383,7 @@ impl fmt::Display for Event {
             write!(f, "session {session} ")?;
         }
         match what {
-            What::Refused { reason } => write!(f, "connection refused: {}, {ends}", snake(reason)),
+            What::Refused { reason } => write!(f, "connection refused: {}, {ends}", word(reason)),
             What::LoginDelayed { user, failures, seconds } => {
                 let (user, client) = (user.escape_debug(), ends.client);
                 write!(f, "login of {user} delayed by {seconds} s after {failures} failures, client {client}")
@@ -396,7 +396,7 @@ impl fmt::Display for Event {
             }
             What::TlsFailed { reason } => write!(f, "TLS handshake failed: {ends}: {}", reason.escape_debug()),
             What::Login { user, outcome, attempts } => {
-                let (user, outcome) = (user.escape_debug(), snake(outcome));
+                let (user, outcome) = (user.escape_debug(), word(outcome));
                 write!(f, "login of {user}: {outcome} (attempt {attempts}), client {}", ends.client)
             }
             What::Command { verb, argument, code, duration } => {
@@ -408,21 +408,21 @@ impl fmt::Display for Event {
                 write!(f, "{verb} offers {at} ({port_class}) as {}", numbers.escape_debug())
             }
             What::DataOpened { mode, opened_by, waited } => {
-                let (mode, opened_by) = (snake(mode), snake(opened_by));
+                let (mode, opened_by) = (word(mode), word(opened_by));
                 write!(f, "data connection open: {ends}, {mode}, opened by the {opened_by} in {}", Millis(*waited))
             }
             What::DataFailed { mode, address, port, port_class, reason } => {
-                let (to, mode) = (SocketAddr::new(*address, *port), snake(mode));
+                let (to, mode) = (SocketAddr::new(*address, *port), word(mode));
                 write!(f, "data connection to {to} ({port_class}) failed: {mode}, {ends}: {}", reason.escape_debug())
             }
             What::Transfer { verb, path, r#type, bytes, sha256, outcome, closed_first, duration } => {
-                let (path, outcome, closed_first) = (path.escape_debug(), snake(outcome), snake(closed_first));
+                let (path, outcome, closed_first) = (path.escape_debug(), word(outcome), word(closed_first));
                 write!(f, "{verb} {path}: {outcome}, {bytes} bytes, TYPE {type}, {}, ", Millis(*duration))?;
                 write!(f, "the {closed_first} closed first, {ends}")?;
                 sha256.as_ref().map_or(Ok(()), |sum| write!(f, ", SHA-256 {sum}"))
             }
             What::SessionClosed { reason, transfers, bytes_sent, bytes_received, duration } => {
-                let (reason, duration) = (snake(reason), Millis(*duration));
+                let (reason, duration) = (word(reason), Millis(*duration));
                 write!(f, "closed: {reason} after {duration}, {transfers} transfers, ")?;
                 write!(f, "{bytes_sent} bytes sent, {bytes_received} received, {ends}")
             }
@@ -431,8 +431,9 @@ impl fmt::Display for Event {
 }
 
 /// The word that JSON has for a unit variant, so that both formats speak alike.
-fn snake(word: &impl Serialize) -> String {
-    serde_json::to_string(word).unwrap_or_default().trim_matches('"').to_owned()
+/// An outcome, a reason or the like as one word, as JSON has it.
+pub(crate) fn word(it: &impl Serialize) -> String {
+    serde_json::to_string(it).unwrap_or_default().trim_matches('"').to_owned()
 }
 
 fn rfc3339(time: SystemTime) -> String {

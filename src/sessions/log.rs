@@ -1,13 +1,13 @@
 //! The two logs: diagnostics on standard error, and the session log, a reader of the events.
 //!
 //! Both go through `tracing`. The session log has a target and a layer of its own that writes a line as it is: a text
-//! of [`Event`]'s `Display`, or one JSON object.
+//! of [`Event`]'s `Display`, or one JSON object. Where standard error is systemd's journal, texts go there with fields.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,6 +33,9 @@ use crate::settings::{Faults, LogFormat, LogLevel, LogSettings};
 /// The `tracing` target of the session log.
 const SESSION: &str = "longshore::session";
 
+/// The target of the session log's events in the journal.
+const JOURNAL: &str = "longshore::journal";
+
 /// How long the first event of a bunch waits for company. Waking this thread, and a write, for every single event cost
 /// a session a fifth of its small files a second.
 const GATHER: Duration = Duration::from_millis(5);
@@ -44,7 +47,32 @@ const LINE_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct SessionLog {
     sink: Sink,
-    is_json: Arc<AtomicBool>,
+    form: Arc<Mutex<Form>>,
+}
+
+/// How the session log's lines look, and where they go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+    /// To the journal, with fields.
+    Journal,
+}
+
+impl Form {
+    /// That of the diagnostics.
+    fn of(settings: &LogSettings, in_journal: bool) -> Self {
+        match settings.format {
+            LogFormat::Json => Self::Json,
+            LogFormat::Text if in_journal => Self::Journal,
+            LogFormat::Text => Self::Text,
+        }
+    }
+
+    /// That of the session log, which may have a file of its own.
+    fn of_sessions(settings: &LogSettings, in_journal: bool) -> Self {
+        Self::of(settings, in_journal && settings.sessions.is_none())
+    }
 }
 
 /// Opens the session log and sets up `tracing` for the process. Call it once; it fails when the session log's file
@@ -52,10 +80,14 @@ pub struct SessionLog {
 /// program such as logrotate may have moved it away.
 pub fn init(settings: &LogSettings) -> io::Result<(SessionLog, Part)> {
     let sink = Sink(Arc::new(Mutex::new(BufWriter::new(Output::open(settings.sessions.as_deref())?))));
-    let is_json = Arc::new(AtomicBool::new(settings.format == LogFormat::Json));
+    let in_journal = is_in_journal();
+    let form = Arc::new(Mutex::new(Form::of_sessions(settings, in_journal)));
     // The format of a layer is part of its type, so there is one for each, and the other's filter lets nothing through.
-    let (text_filter, text_handle) = reload::Layer::new(diagnostic_targets(settings, LogFormat::Text));
-    let (json_filter, json_handle) = reload::Layer::new(diagnostic_targets(settings, LogFormat::Json));
+    let (text_filter, text_handle) = reload::Layer::new(diagnostic_targets(settings, in_journal, Form::Text));
+    let (json_filter, json_handle) = reload::Layer::new(diagnostic_targets(settings, in_journal, Form::Json));
+    let (journal_filter, journal_handle) = reload::Layer::new(
+        diagnostic_targets(settings, in_journal, Form::Journal).with_target(JOURNAL, LevelFilter::INFO),
+    );
     // Where standard error is a terminal that was closed, nobody could be told of it: a log must not end the server.
     let diagnostics = || format::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
     let text = diagnostics().with_target(false).with_filter(text_filter).boxed();
@@ -65,20 +97,24 @@ pub fn init(settings: &LogSettings) -> io::Result<(SessionLog, Part)> {
         .with_writer(sink.clone())
         .log_internal_errors(false)
         .with_filter(filter_fn(|metadata| metadata.target() == SESSION));
+    let journal = in_journal.then(journal).transpose()?.map(|journal| journal.with_filter(journal_filter).boxed());
     // An error only says that the embedding program has set up `tracing` by itself.
-    let _ = tracing_subscriber::registry().with(lines).with(vec![text, json]).try_init();
-    let log = SessionLog { sink: sink.clone(), is_json: Arc::clone(&is_json) };
+    let _ = tracing_subscriber::registry().with(lines).with(vec![text, json]).with(journal).try_init();
+    let log = SessionLog { sink: sink.clone(), form: Arc::clone(&form) };
     let part: Part = Box::new(move |settings| {
         let output = Output::open(settings.log.sessions.as_deref())
             .map_err(|error| Faults::one("log.sessions", format!("the session log cannot be opened: {error}")))?;
-        let (sink, is_json, settings) = (sink.clone(), Arc::clone(&is_json), settings.log.clone());
-        let (text_handle, json_handle) = (text_handle.clone(), json_handle.clone());
+        let (sink, form, settings) = (sink.clone(), Arc::clone(&form), settings.log.clone());
+        let (text_handle, json_handle, journal_handle) =
+            (text_handle.clone(), json_handle.clone(), journal_handle.clone());
         Ok(Box::new(move || {
             sink.replace(output);
-            is_json.store(settings.format == LogFormat::Json, Ordering::Relaxed);
+            *form.lock().unwrap_or_else(PoisonError::into_inner) = Form::of_sessions(&settings, in_journal);
             // An error only says, as above, that the layers are not in use.
-            let _ = text_handle.reload(diagnostic_targets(&settings, LogFormat::Text));
-            let _ = json_handle.reload(diagnostic_targets(&settings, LogFormat::Json));
+            let targets = |form| diagnostic_targets(&settings, in_journal, form);
+            let _ = text_handle.reload(targets(Form::Text));
+            let _ = json_handle.reload(targets(Form::Json));
+            let _ = journal_handle.reload(targets(Form::Journal).with_target(JOURNAL, LevelFilter::INFO));
         }))
     });
     Ok((log, part))
@@ -87,8 +123,8 @@ pub fn init(settings: &LogSettings) -> io::Result<(SessionLog, Part)> {
 /// What is written in this format: nothing when the settings name the other one.
 ///
 /// The engine's spans print whole contexts and cost 15-25 us a command, so they are off below `trace`.
-fn diagnostic_targets(settings: &LogSettings, format: LogFormat) -> Targets {
-    if settings.format != format {
+fn diagnostic_targets(settings: &LogSettings, in_journal: bool, form: Form) -> Targets {
+    if Form::of(settings, in_journal) != form {
         return Targets::new();
     }
     let level = match settings.level {
@@ -97,10 +133,70 @@ fn diagnostic_targets(settings: &LogSettings, format: LogFormat) -> Targets {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => {
-            return Targets::new().with_default(LevelFilter::TRACE).with_target(SESSION, LevelFilter::OFF);
+            let all = Targets::new().with_default(LevelFilter::TRACE);
+            return all.with_target(SESSION, LevelFilter::OFF).with_target(JOURNAL, LevelFilter::OFF);
         }
     };
-    Targets::new().with_target("longshore", level).with_target(SESSION, LevelFilter::OFF)
+    let ours = Targets::new().with_target("longshore", level);
+    ours.with_target(SESSION, LevelFilter::OFF).with_target(JOURNAL, LevelFilter::OFF)
+}
+
+/// Whether systemd has connected standard error with its journal: it says which file that is (systemd.exec(5)).
+fn is_in_journal() -> bool {
+    let is_it = |stream: String| {
+        let stat = rustix::fs::fstat(io::stderr()).ok()?;
+        Some(stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    };
+    std::env::var("JOURNAL_STREAM").ok().and_then(is_it).unwrap_or(false)
+}
+
+/// The journal as a layer, with syslog's levels.
+fn journal() -> io::Result<tracing_journald::Layer> {
+    use tracing_journald::{Priority, PriorityMappings};
+    let levels = PriorityMappings {
+        error: Priority::Error,
+        warn: Priority::Warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+    };
+    let layer = tracing_journald::layer()?.with_field_prefix(None).with_priority_mappings(levels);
+    Ok(layer.with_syslog_identifier("longshore".to_owned()))
+}
+
+/// An event as an entry of the journal: `journalctl -t longshore CLIENT_PORT=51312` finds the session.
+fn to_journal(event: &Event) {
+    let details = serde_json::to_value(event).unwrap_or_default();
+    let detail = |name: &str| match details.get(name)? {
+        serde_json::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    // The journal has the time already.
+    let text = event.to_string();
+    let text = text.split_once(' ').map_or(text.as_str(), |(_time, rest)| rest);
+    let client = event.ends.client;
+    let server = event.ends.server;
+    tracing::info!(
+        target: JOURNAL,
+        event = event.what.name(),
+        session = event.session,
+        user = detail("user"),
+        client_addr = %client.ip(),
+        client_port = client.port(),
+        client_port_class = detail("client_port_class"),
+        server_addr = %server.ip(),
+        server_port = server.port(),
+        server_port_class = detail("server_port_class"),
+        verb = detail("verb"),
+        argument = detail("argument"),
+        code = detail("code"),
+        path = detail("path"),
+        bytes = detail("bytes"),
+        outcome = detail("outcome"),
+        mode = detail("mode"),
+        reason = detail("reason"),
+        "{text}"
+    );
 }
 
 impl SessionLog {
@@ -137,9 +233,11 @@ impl SessionLog {
     }
 
     fn write(&self, event: &Event) {
-        match self.is_json.load(Ordering::Relaxed) {
-            false => tracing::info!(target: SESSION, "{event}"),
-            true => match serde_json::to_string(event) {
+        let form = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
+        match form {
+            Form::Journal => to_journal(event),
+            Form::Text => tracing::info!(target: SESSION, "{event}"),
+            Form::Json => match serde_json::to_string(event) {
                 Ok(json) => tracing::info!(target: SESSION, "{json}"),
                 Err(error) => tracing::error!(%error, "an event has no JSON form"),
             },

@@ -8,6 +8,7 @@
 mod event;
 mod live;
 pub mod log;
+pub mod xferlog;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use live::{Entry, Live, Now};
 
+pub(crate) use event::word;
 pub use event::{CloseReason, Ends, Event, Family, LoginOutcome, Mode, RefusedBecause, Side, TransferOutcome, What};
 pub(crate) use live::Running;
 pub use live::{Connection, ConnectionKind, ConnectionState, Whose};

@@ -447,6 +447,20 @@ pub static KEYS: &[Key] = &[
         set: |settings, value| value::path_unless("-", value).map(|it| settings.log.sessions = it),
         show: |settings| show_path(settings.log.sessions.as_deref(), "-"),
     },
+    Key {
+        name: "log.xferlog",
+        changes: AtReload,
+        allowed: r#"the path of a log of transfers in wu-ftpd's format, or "" for none"#,
+        set: |settings, value| value::path_unless("", value).map(|it| settings.log.xferlog = it),
+        show: |settings| show_path(settings.log.xferlog.as_deref(), ""),
+    },
+    Key {
+        name: "metrics.listen",
+        changes: AtRestart(|to, from| to.metrics.listen.clone_from(&from.metrics.listen)),
+        allowed: r#"a list of "address:port", such as ["127.0.0.1:9121"], or [] for none"#,
+        set: |settings, value| address::listeners_if_any(value).map(|it| settings.metrics.listen = it),
+        show: |settings| show_listeners(&settings.metrics.listen),
+    },
 ];
 
 impl Key {

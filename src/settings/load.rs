@@ -422,7 +422,7 @@ mod tests {
             ),
             (
                 "\n[sever]\n",
-                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, limits, transfer, tls, log"#,
+                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, limits, transfer, tls, log, metrics"#,
             ),
             ("log = 3", "f.toml:1: log is a section; write [log] and its keys below it"),
             (

@@ -42,6 +42,15 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// `[log]`: what is written about it.
     pub log: LogSettings,
+    /// `[metrics]`: numbers for Prometheus.
+    pub metrics: MetricsSettings,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MetricsSettings {
+    /// HTTP listeners; none by default.
+    pub listen: Vec<SocketAddr>,
 }
 
 /// `[server]`
@@ -290,6 +299,8 @@ pub struct LogSettings {
     pub level: LogLevel,
     /// Where the session log goes; `None` (`-` in the file) is standard output.
     pub sessions: Option<PathBuf>,
+    /// Where transfers are written in wu-ftpd's format; `None` is nowhere.
+    pub xferlog: Option<PathBuf>,
 }
 
 /// `log.format`
@@ -399,6 +410,6 @@ impl Default for TlsSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: LogLevel::Info, sessions: None }
+        Self { format: LogFormat::Text, level: LogLevel::Info, sessions: None, xferlog: None }
     }
 }

@@ -76,6 +76,8 @@ pub struct Builder {
     under: Vec<String>,
     root_in_namespace: bool,
     admin: bool,
+    log: Vec<String>,
+    metrics: &'static str,
 }
 
 impl Builder {
@@ -139,6 +141,18 @@ impl Builder {
     /// A line of the `[limits]` section.
     pub fn limits(mut self, line: &str) -> Self {
         self.limits.push(line.to_owned());
+        self
+    }
+
+    /// A line of the `[log]` section.
+    pub fn log(mut self, line: &str) -> Self {
+        self.log.push(line.to_owned());
+        self
+    }
+
+    /// Serves metrics on a port of its own; see [`Server::metrics`].
+    pub fn metrics(mut self) -> Self {
+        self.metrics = "[metrics]\nlisten = [\"127.0.0.1:0\"]\n";
         self
     }
 
@@ -232,7 +246,7 @@ impl Builder {
              [transfer]\n{transfer}\n\n\
              [tls]\n{tls}\n\n\
              [limits]\n{limits}\n\n\
-             [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n",
+             [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n{log}\n\n{metrics}",
             listen = self.listen,
             admin = if self.admin { dir.join("admin.sock") } else { PathBuf::new() },
             server = self.server.join("\n"),
@@ -245,6 +259,8 @@ impl Builder {
             limits = self.limits.join("\n"),
             format = self.log_format,
             sessions = dir.join("sessions.json"),
+            log = self.log.join("\n"),
+            metrics = self.metrics,
         );
         let config = dir.join("longshore.toml");
         fs::write(&config, text).unwrap();
@@ -326,7 +342,19 @@ impl Server {
             under: Vec::new(),
             root_in_namespace: false,
             admin: false,
+            log: Vec::new(),
+            metrics: "",
         }
+    }
+
+    /// Where its metrics are served.
+    pub fn metrics(&self) -> SocketAddr {
+        let found = poll(|| {
+            let text = self.output();
+            let rest = text.split_once("metrics at http://")?.1;
+            rest.split_once("/metrics")?.0.parse().ok()
+        });
+        found.expect("the log names the address of the metrics")
     }
 
     /// Where it listens on IPv4.

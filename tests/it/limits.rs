@@ -624,7 +624,8 @@ fn too_few_open_files_are_advised_about_and_do_not_keep_the_server_from_serving(
 fn hostile_log(text: bool) -> (Server, String) {
     let needy = "client_certificate = \"CN=carol\"";
     let builder = Server::builder().account("alice", "looking-glass").account_with("carol", "pw", needy);
-    let builder = builder.limits("deny = [\"127.0.0.9\"]");
+    let ca = format!("client_ca = {:?}", builder.beside("certificate.pem"));
+    let builder = builder.limits("deny = [\"127.0.0.9\"]").tls(&["client_certificates = \"request\"", &ca]);
     let server = if text { builder.text_log().start() } else { builder.start() };
     let forged = "x session 9 login of alice: wrong_password (attempt 1), client 127.0.0.66:1";
     for (from, user) in [(2, "alice"), (3, "nobody"), (4, forged)] {

@@ -14,6 +14,7 @@ mod ftp;
 mod limits;
 mod listing;
 mod log;
+mod metrics;
 mod permissions;
 mod protocol;
 mod quota;

@@ -14,7 +14,7 @@ use crate::fixture::{LONGSHORE, Process, no_ipv6};
 use crate::ftp::Ftp;
 
 /// How every `sh` block begins, and what is done with it here.
-const BLOCKS: [(&str, &str); 12] = [
+const BLOCKS: &[(&str, &str)] = &[
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
     ("docker build", "the_docker_block_fits_the_image"),
@@ -27,6 +27,11 @@ const BLOCKS: [(&str, &str); 12] = [
     ("longshore classroom new", "the_teachers_block_makes_a_class"),
     ("longshore classroom end", "the_teachers_block_makes_a_class"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
+    (
+        "config/package/build-deb",
+        "homes::systemd::the_package_serves_at_once_and_the_journal_finds_a_session_by_its_port",
+    ),
+    ("systemctl reload longshore", "homes::systemd"),
 ];
 
 fn file(name: &str) -> String {

@@ -241,6 +241,32 @@ fn cards_are_text_and_private_and_new_ones_have_new_passwords() {
     assert!(!unknown.status.success());
 }
 
+/// As when the computer stopped between the list of students and their accounts.
+#[test]
+fn a_student_without_an_account_gets_one_at_the_next_run() {
+    let desk = Desk::new(MOODLE);
+    desk.enrol(" --credentials");
+    let before = desk.login_of("0042");
+    let mut remove = Command::new(LONGSHORE);
+    remove.args(["user", "remove", &before.0, "--config"]).arg(desk.class("classroom.toml"));
+    assert!(remove.status().unwrap().success());
+    desk.enrol(" --credentials");
+    let after = desk.login_of("0042");
+    assert_eq!(before.0, after.0);
+    assert_eq!(desk.rows("credentials.csv").len(), 1);
+    let (_server, address) = desk.serve();
+    assert!(logs_in(address, &after.0, &after.1));
+}
+
+#[test]
+fn a_class_too_large_is_refused_before_anybody_is_in_it() {
+    let names: String = (0..251).map(|number| format!("Student {number}\n")).collect();
+    let desk = Desk::new(&names);
+    let output = desk.run("new class --roster roster.csv --address 192.0.2.5:2121");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("at most 250 students"));
+    assert!(!desk.class("students.csv").exists());
+}
+
 /// A session of a student, who has stored a file.
 fn session(address: SocketAddr, (user, password): &(String, String), file: &str) -> Ftp {
     let mut ftp = Ftp::connect(address);

@@ -1,0 +1,59 @@
+//! HTTP listeners: connections in bounds, for whatever router is served on them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at the same time to one listener; further ones wait in the kernel's queue.
+const CONNECTIONS: usize = 512;
+
+/// How long a client may take to send the head of a request.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// The most bytes of a request's head.
+const HEAD_SIZE: usize = 16 << 10;
+
+/// The pause behind a failed accept, which would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener on `address`, and where it really is.
+pub async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Serves `router` until `stop` is cancelled, which ends all connections.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let accept = async {
+        loop {
+            // It is never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+            tokio::spawn(async move {
+                let mut http = http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(HEAD_SIZE);
+                let connection = http.serve_connection(TokioIo::new(stream), service);
+                // Whatever breaks a connection is the client's business.
+                let _ = stop.run_until_cancelled(connection).await;
+                drop(place);
+            });
+        }
+    };
+    stop.run_until_cancelled(accept).await;
+}
