@@ -12,7 +12,9 @@ mod enrolment;
 mod files;
 mod founding;
 pub mod homes;
+pub mod quest;
 mod roster;
+pub mod seed;
 mod student;
 pub mod term;
 
