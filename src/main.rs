@@ -8,6 +8,7 @@ fn main() -> ExitCode {
     match cli::parse() {
         Cli::Serve(args) => cli::serve(&args),
         Cli::Check(args) => cli::check(&args),
+        Cli::Doctor(args) => cli::doctor(&args),
         Cli::User(args) => cli::user(&args),
         Cli::Group(args) => cli::group(&args),
         Cli::Tls(args) => cli::tls(&args),

@@ -12,11 +12,16 @@ const OF_A_SESSION: u64 = 6;
 /// What to change so that `max_sessions` fit into the descriptors that this process may have, or `None` when they do.
 /// The soft limit is what counts, unless it will be `raised` to the hard one.
 pub(crate) fn advice(max_sessions: u32, listeners: usize, raised: bool) -> Option<String> {
-    let limit = getrlimit(Resource::Nofile);
-    too_few(max_sessions, listeners, if raised { limit.maximum } else { limit.current })
+    too_few(max_sessions, listeners, if raised { hard_limit() } else { getrlimit(Resource::Nofile).current })
 }
 
-fn too_few(max_sessions: u32, listeners: usize, limit: Option<u64>) -> Option<String> {
+/// How many descriptors this process may have when it has raised the soft limit; `None` for any number.
+pub(crate) fn hard_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
+/// The same for a given limit.
+pub(crate) fn too_few(max_sessions: u32, listeners: usize, limit: Option<u64>) -> Option<String> {
     // No limit at all.
     let limit = limit?;
     let fixed = ITSELF + listeners as u64;

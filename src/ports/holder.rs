@@ -39,7 +39,8 @@ pub(crate) fn named(holders: &[Holder], address: SocketAddr) -> String {
             address.port()
         ),
         several => {
-            let names: Vec<_> = several.iter().map(|it| format!("{} (pid {})", it.name.escape_debug(), it.pid)).collect();
+            let names: Vec<_> =
+                several.iter().map(|it| format!("{} (pid {})", it.name.escape_debug(), it.pid)).collect();
             names.join(" and ")
         }
     }

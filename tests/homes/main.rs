@@ -5,5 +5,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and says what it saw")]
 
+mod doctor;
 mod engine;
 mod systemd;
