@@ -19,7 +19,7 @@ mod student;
 pub mod term;
 
 pub use cards::{Address, cards, credentials};
-pub use class::{Card, Class, settings};
+pub use class::{Card, Class, pin, settings};
 pub use directory::Directory;
 pub use enrolment::{Change, Enrolment};
 pub use files::replace;
