@@ -23,12 +23,12 @@ COPY src src
 RUN cargo build --release --locked \
     && mkdir -p /image/ftp
 
-# The binary needs glibc and libgcc, TLS needs nobody's certificates, and the log of transfers needs the time zones: that is
-# what this image has. It has no shell and no package manager: nothing in there to break in with, and little to update. What
-# people look around for, `docker exec NAME longshore sessions` shows.
+# The binary needs glibc and libgcc, and the log of transfers the time zones. This image has them, and no shell and no package
+# manager: nothing to break in with, and little to update. What people look around for in a container,
+# `docker exec NAME longshore sessions` shows.
 FROM ${BASE_IMAGE}
 COPY --from=build /build/target/release/longshore /usr/local/bin/
-COPY --from=build --chown=1000:1000 /image/ /srv/
+COPY --from=build --chown=1000:1000 /image/ftp /srv/ftp
 COPY config/docker.toml /etc/longshore/longshore.toml
 
 # The settings of the image, whatever command is run in it; flags of `docker run` add to them.
