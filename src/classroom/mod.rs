@@ -23,7 +23,7 @@ mod student;
 pub mod term;
 
 pub use cards::{Address, cards, credentials};
-pub use class::{Card, Class, pin, settings};
+pub use class::{Card, Class, lesson_of, pin, settings};
 pub use directory::Directory;
 pub use enrolment::{Change, Enrolment};
 pub use files::replace;

@@ -1,5 +1,6 @@
 //! Quest folders: files that a task is about, made for each student and made again when they are used up.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -165,7 +166,8 @@ impl Given {
         matches!(self.kind, Kind::Text | Kind::Slow).then(|| self.seed.word())
     }
 
-    fn is_at(&self, path: &Path) -> bool {
+    /// Whether this is what is at `path`.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
         let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
         is_file && fs::read(path).is_ok_and(|bytes| bytes == self.contents())
     }
@@ -233,9 +235,13 @@ pub fn restore(directory: &Directory, student: &Student, folder: &Folder) -> io:
     Ok((!is_gone).then(|| format!("/{QUEST}/{name}")))
 }
 
-/// Whether the folder in this home is as it was given.
-pub fn is_untouched(directory: &Directory, secret: &Secret, user: &str, folder: &Folder) -> bool {
-    is_whole(&directory.home(user).join(QUEST).join(folder.name()), &folder.given(secret, user))
+/// Where the files of these folders are in a student's home, or were.
+pub(super) fn places(home: &Path, secret: &Secret, user: &str, folders: &[&Folder]) -> HashMap<PathBuf, Given> {
+    let of_folder = |folder: &&Folder| {
+        let place = home.join(QUEST).join(folder.name());
+        folder.given(secret, user).into_iter().map(move |file| (place.join(&file.name), file))
+    };
+    folders.iter().flat_map(of_folder).collect()
 }
 
 fn is_whole(place: &Path, given: &[Given]) -> bool {
