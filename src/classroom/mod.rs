@@ -9,6 +9,8 @@ mod class;
 mod credentials;
 mod directory;
 mod enrolment;
+mod escape;
+pub mod export;
 mod files;
 mod founding;
 pub mod homes;
