@@ -91,11 +91,11 @@ fn student(page: &mut String, lesson: &Lesson, StudentMarks { student, points, m
 fn row(page: &mut String, task: &Task, mark: &Mark) -> fmt::Result {
     let [id, title, ask] = [&task.id, &task.title, &task.ask].map(|text| html(text));
     write!(page, "<tr><td>{id}</td><td><b>{title}</b>. {ask}</td><td>")?;
-    let answers = mark.evidence.iter().filter_map(|entry| match &entry.record {
+    let mut answers = mark.evidence.iter().filter_map(|entry| match &entry.record {
         Record::Answered { text, .. } => Some(text),
         _ => None,
     });
-    if let Some(answer) = answers.last() {
+    if let Some(answer) = answers.next_back() {
         write!(page, "{}", html(answer))?;
     }
     write!(page, "</td><td>{} {}", sign(mark), word(mark.state))?;
