@@ -14,12 +14,13 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 
 use super::credentials::{MOST_STUDENTS, Passwords, alias};
+use super::lesson::Lesson;
 use super::seed::Secret;
 use super::{Change, Directory, Enrolment, Student, Students, files, homes};
 use crate::accounts::edit::{AccountsFile, Changes, Kind};
 use crate::accounts::file::{Root, typed_keys};
 use crate::accounts::{self, PasswordHash};
-use crate::settings::{Flags, Settings, load};
+use crate::settings::{Faults, Flags, Settings, load};
 
 /// The group of all students in the accounts file.
 const GROUP: &str = "students";
@@ -59,6 +60,12 @@ pub fn settings(directory: &Directory) -> anyhow::Result<Settings> {
         bail!("there is no class in {shown}; make one: longshore classroom new {shown} --roster FILE");
     }
     Ok(load(Some(&path), env::vars_os(), &Flags::default())?.settings)
+}
+
+/// The lesson of a class; one without tasks where there is none yet.
+pub fn lesson_of(directory: &Directory) -> Result<Lesson, Faults> {
+    let path = directory.lesson();
+    if path.exists() { Lesson::load(&path) } else { Ok(Lesson::default()) }
 }
 
 /// The PIN that a student has now; `None` where nobody in the accounts file has this user name.
@@ -116,12 +123,13 @@ impl Class {
         made: impl Fn(usize, usize) + Sync,
     ) -> anyhow::Result<Vec<Card>> {
         let removed: &[Student] = if remove_missing { &enrolment.missing } else { &[] };
+        let lesson = lesson_of(&self.directory)?;
         let students = self.with_aliases(enrolment, removed)?;
         // First who is who: what breaks off behind it, the next run makes up for.
         files::replace(&self.directory.students(), &Students::new(students.clone()).to_csv()?)?;
         for student in &students {
             let attempt = || format!("cannot make the home of {}", student.user);
-            homes::prepare(&self.directory, student).with_context(attempt)?;
+            homes::prepare(&self.directory, &lesson, student).with_context(attempt)?;
         }
         if !self.accounts.has(Kind::Group, GROUP)? {
             self.accounts.add_group(GROUP, &typed(true, &TERMS))?;
