@@ -12,6 +12,7 @@ mod doctor;
 mod embedded;
 mod fixture;
 mod ftp;
+mod image;
 mod limits;
 mod listing;
 mod log;
