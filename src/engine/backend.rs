@@ -125,10 +125,14 @@ impl Backend {
         let Some(room) = self.room.as_deref() else {
             return Err(ErrorKind::PermissionDenied.into());
         };
-        let plain = escape::from_ascii(path);
-        let path = VirtualPath::root().resolve(plain.as_os_str().as_bytes()).map_err(|fault| self.refuse(fault))?;
+        let path = self.meant_by(path)?;
         room.storage.permit(action, &path).map_err(|fault| self.refuse(fault))?;
         Ok((room, path))
+    }
+
+    fn meant_by(&self, path: &Path) -> Result<VirtualPath> {
+        let plain = escape::from_ascii(path);
+        VirtualPath::root().resolve(plain.as_os_str().as_bytes()).map_err(|fault| self.refuse(fault))
     }
 
     /// Leaves the reason on the desk, where the session finds it, and gives the engine an error to answer with.
@@ -190,7 +194,7 @@ impl StorageBackend<Visitor> for Backend {
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _: &Visitor, from: P, to: P) -> Result<()> {
         let (room, from) = self.enter_with(Action::Rename, from.as_ref())?;
-        let (_, to) = self.enter_with(Action::Create, to.as_ref())?;
+        let to = self.meant_by(to.as_ref())?;
         room.storage.rename(&from, &to).map_err(|fault| self.refuse(fault))
     }
 

@@ -133,7 +133,10 @@ impl Storage {
     /// Whether the session may do `action` at `path`, as far as its own rights and the name go.
     pub fn permit(&self, action: Action, path: &VirtualPath) -> Result<(), Fault> {
         // These take a symbolic link itself, whatever it leads to.
-        let follow = !matches!(action, Action::Delete | Action::Rename | Action::Rmdir);
+        self.permit_at(action, path, !matches!(action, Action::Delete | Action::Rename | Action::Rmdir))
+    }
+
+    fn permit_at(&self, action: Action, path: &VirtualPath, follow: bool) -> Result<(), Fault> {
         let sentence = if !self.words_at(path, follow).allow(action) {
             format!("This account may not {} {path}.", fault::words(action))
         } else if path.is_root() && matches!(action, Action::Delete | Action::Rename | Action::Rmdir) {
@@ -188,10 +191,11 @@ impl Storage {
         })
     }
 
-    /// Gives `from` the name `to`. A file or a symbolic link may take the place of another one.
+    /// Gives `from` the name `to`. A file or a symbolic link may take the place of another one, and a link's place is where
+    /// it is, not where it leads.
     pub fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
         self.permit(Action::Rename, from)?;
-        self.permit(Action::Create, to)?;
+        self.permit_at(Action::Create, to, false)?;
         self.permit_leaving(from, to)?;
         let into_itself =
             || Fault::new(FaultKind::BadRequest, format!("{from} cannot be moved into a directory below itself."));
@@ -228,7 +232,7 @@ impl Storage {
 
     /// Without the right to overwrite, what came to be there since the look stays: the kernel sees to it.
     fn rename_in_home(&self, from: &VirtualPath, to: &VirtualPath) -> io::Result<()> {
-        if !self.words(to).allow(Action::Overwrite) {
+        if !self.words_at(to, false).allow(Action::Overwrite) {
             let (old, new) = (self.home.seat(from)?, self.home.seat(to)?);
             match renameat_with(&old.directory, &old.name, &new.directory, &new.name, RenameFlags::NOREPLACE) {
                 // Some file systems cannot; there the look has to do.
@@ -274,7 +278,7 @@ impl Storage {
             (Kind::Directory, _) => {
                 Err(Fault::new(FaultKind::Exists, format!("{to} exists already; a directory cannot replace a file.")))
             }
-            _ => self.permit(Action::Overwrite, to),
+            _ => self.permit_at(Action::Overwrite, to, false),
         }
     }
 

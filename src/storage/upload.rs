@@ -287,8 +287,7 @@ impl Storage {
             if number == 1 && is_directory() {
                 return Err(request.fault(Action::Create, Errno::ISDIR));
             }
-            if let Some(mut upload) = request.begin_new(seat, Start::Beginning)? {
-                upload.whole_only = true;
+            if let Some(upload) = request.begin_new(seat, Start::Beginning)? {
                 return Ok((request.path, number, upload));
             }
         }
@@ -347,7 +346,9 @@ impl Request<'_> {
                     record_owner(&file, owner);
                 }
                 allowance.charge(Amount::ONE_FILE).inspect_err(|_| drop(seat.unlink(&file)))?;
-                Ok(Some(self.upload(file, seat, Action::Create, 0, allowance.bill(0, true))))
+                let mut upload = self.upload(file, seat, Action::Create, 0, allowance.bill(0, true));
+                upload.whole_only = self.storage.words(&self.path).keeps_versions();
+                Ok(Some(upload))
             }
             Err(Errno::EXIST) => Ok(None),
             Err(error) => Err(self.fault(Action::Create, error)),
@@ -362,7 +363,8 @@ impl Request<'_> {
         }
         let plan = Plan::new(start, facts.size);
         // First: the size is none of the business of who may not add to the file.
-        self.storage.permit(plan.map_or(Action::Append, Plan::action), &self.path)?;
+        let permitted = self.storage.permit(plan.map_or(Action::Append, Plan::action), &self.path);
+        permitted.map_err(|fault| self.refused_from(start).unwrap_or(fault))?;
         let plan = plan.map_err(|offset| self.past_the_end(offset, facts.size))?;
         let Some((file, old)) = self.open_locked(&seat, facts, plan)? else {
             return Ok(None);
@@ -500,6 +502,13 @@ impl Request<'_> {
             self.path
         );
         Fault::new(FaultKind::Stale, sentence)
+    }
+
+    /// One sentence for every offset: "add to" and "replace" would tell which of them is the file's size.
+    fn refused_from(&self, start: Start) -> Option<Fault> {
+        let Start::Offset(offset @ 1..) = start else { return None };
+        let sentence = format!("This account may not upload to {} from byte {offset} on.", self.path);
+        Some(Fault::new(FaultKind::Permission, sentence))
     }
 
     fn past_the_end(&self, offset: u64, size: u64) -> Fault {
