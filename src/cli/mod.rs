@@ -232,9 +232,8 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     advice.iter().for_each(|text| eprintln!("warning: {text}"));
     // As `serve` will find it: it raises the soft limit.
     let settings = &loaded.settings;
-    if let Some(advice) =
-        files::advice(settings.limits.max_sessions, settings.server.listen.len() + settings.tls.implicit.len(), true)
-    {
+    let listeners = settings.server.listen.len() + settings.tls.implicit.len();
+    if let Some(advice) = files::advice(settings, listeners, true) {
         eprintln!("warning: {advice}");
     }
     Ok(())

@@ -119,7 +119,7 @@ impl Server {
         // Nothing fails from here on.
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(settings.storage.umask));
         if settings.limits.max_sessions != before.settings.limits.max_sessions
-            && let Some(advice) = files::advice(settings.limits.max_sessions, self.addresses.len(), false)
+            && let Some(advice) = files::advice(&settings, self.addresses.len(), false)
         {
             tracing::warn!("{advice}");
         }
