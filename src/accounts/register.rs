@@ -89,7 +89,9 @@ impl Users {
             Some(_) => Err(Refusal::WrongPassword),
         };
         if result.is_err() {
-            self.decoys_beside(entry).for_each(|decoy| drop(decoy.verify(password)));
+            for decoy in self.decoys_beside(entry) {
+                decoy.verify(password);
+            }
         }
         result
     }

@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tokio::io::AsyncRead;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 use unftp_core::storage::{Error, ErrorKind, Fileinfo, Result, StorageBackend};
 use unftp_sbe_fs::{Filesystem, Meta};
 
@@ -150,6 +152,12 @@ impl Backend {
     }
 }
 
+/// Waits for unftp-sbe-fs on this thread: whoever changes a name holds all names of the home meanwhile, which no future
+/// that another thread may go on with can do.
+fn wait_for<T>(change: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(change))
+}
+
 #[async_trait]
 impl StorageBackend<Visitor> for Backend {
     type Metadata = Meta;
@@ -167,28 +175,21 @@ impl StorageBackend<Visitor> for Backend {
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Mkdir, path.as_ref())?;
-        room.storage.count_new_directory().map_err(|fault| self.refuse(fault))?;
-        let made = room.place.filesystem.mkd(visitor, path.relative()).await;
-        if made.is_err() {
-            room.storage.uncount_new_directory();
-        }
+        let make = || wait_for(room.place.filesystem.mkd(visitor, path.relative()));
+        let made = room.storage.making_directory(make).map_err(|fault| self.refuse(fault))?;
         self.explain(Action::Mkdir, &path, made)
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Rmdir, path.as_ref())?;
-        let gone = room.storage.look_before_removal(&path);
-        let removed = room.place.filesystem.rmd(visitor, path.relative()).await;
-        room.storage.count_out(gone.filter(|_| removed.is_ok()));
-        self.explain(Action::Rmdir, &path, removed)
+        let remove = || wait_for(room.place.filesystem.rmd(visitor, path.relative()));
+        self.explain(Action::Rmdir, &path, room.storage.removing(&path, remove))
     }
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Delete, path.as_ref())?;
-        let gone = room.storage.look_before_removal(&path);
-        let removed = room.place.filesystem.del(visitor, path.relative()).await;
-        room.storage.count_out(gone.filter(|_| removed.is_ok()));
-        self.explain(Action::Delete, &path, removed)
+        let remove = || wait_for(room.place.filesystem.del(visitor, path.relative()));
+        self.explain(Action::Delete, &path, room.storage.removing(&path, remove))
     }
 
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.

@@ -90,24 +90,24 @@ impl Storage {
         self.allowance.standing()
     }
 
-    /// Has a directory counted before it is made.
-    pub fn count_new_directory(&self) -> Result<(), Fault> {
-        self.allowance.charge(Amount::ONE_FILE)
+    /// Has `make` make a directory, which is counted before.
+    pub fn making_directory<T, E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Result<T, E>, Fault> {
+        let _names = self.home.books().names();
+        self.allowance.charge(Amount::ONE_FILE)?;
+        let made = make();
+        if made.is_err() {
+            self.allowance.release(Amount::ONE_FILE);
+        }
+        Ok(made)
     }
 
-    /// The directory was not made.
-    pub fn uncount_new_directory(&self) {
-        self.allowance.release(Amount::ONE_FILE);
-    }
-
-    /// What `path` itself is, to be [counted out](Self::count_out) when it is gone.
-    pub fn look_before_removal(&self, path: &VirtualPath) -> Option<Facts> {
-        self.home.stat_link(path).ok().map(|stat| Facts::from(&stat))
-    }
-
-    /// What was removed counts no more.
-    pub fn count_out(&self, gone: Option<Facts>) {
-        gone.iter().for_each(|facts| self.allowance.release(Amount::of(facts)));
+    /// Has `remove` remove what `path` itself is, which then counts no more.
+    pub fn removing<T, E>(&self, path: &VirtualPath, remove: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let _names = self.home.books().names();
+        let there = self.home.stat_link(path).ok().map(|stat| Facts::from(&stat));
+        let removed = remove()?;
+        there.iter().for_each(|facts| self.allowance.count_out(facts));
+        Ok(removed)
     }
 
     /// The same for the account of this name.
@@ -203,6 +203,7 @@ impl Storage {
         if to.is_below(from) {
             return Err(into_itself());
         }
+        let _names = self.home.books().names();
         let stat = |path| self.home.stat_link(path).map(|stat| Facts::from(&stat));
         let source = stat(from).map_err(|error| Fault::from_io(Action::Rename, from, &error))?;
         if source.kind == Kind::Directory {
@@ -227,7 +228,8 @@ impl Storage {
             _ => Fault::from_io(Action::Rename, from, &error),
         })?;
         // Two names of one file: rename(2) leaves both.
-        self.count_out(replaced.filter(|target| (target.device, target.inode) != (source.device, source.inode)));
+        let gone = replaced.filter(|target| FileId::from(target) != FileId::from(&source));
+        gone.iter().for_each(|facts| self.allowance.count_out(facts));
         Ok(())
     }
 
