@@ -9,6 +9,8 @@ mod class;
 mod credentials;
 mod directory;
 mod enrolment;
+mod escape;
+pub mod export;
 mod files;
 mod founding;
 pub mod homes;
@@ -23,7 +25,7 @@ mod student;
 pub mod term;
 
 pub use cards::{Address, cards, credentials};
-pub use class::{Card, Class, settings};
+pub use class::{Card, Class, lesson_of, pin, settings};
 pub use directory::Directory;
 pub use enrolment::{Change, Enrolment};
 pub use files::replace;

@@ -38,7 +38,7 @@ pub struct Amount {
 
 impl Amount {
     /// A file or directory with nothing in it.
-    pub(super) const ONE_FILE: Self = Self { bytes: 0, files: 1 };
+    pub const ONE_FILE: Self = Self { bytes: 0, files: 1 };
 
     /// What a file or directory counts for. One with several names is the administrator's, since FTP makes no hard links.
     pub(super) fn of(facts: &Facts) -> Self {
@@ -49,7 +49,8 @@ impl Amount {
         }
     }
 
-    fn plus(self, other: Self) -> Self {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
         Self { bytes: self.bytes.saturating_add(other.bytes), files: self.files.saturating_add(other.files) }
     }
 
@@ -130,6 +131,13 @@ impl Books {
         pages.used = pages.used.plus(added);
         pages.changes += 1;
         Ok(())
+    }
+
+    /// Somebody beside the sessions has made files here, whatever the quota, and removed others.
+    pub fn changed_beside(&self, made: Amount, gone: Amount) {
+        let mut pages = self.pages();
+        pages.used = pages.used.plus(made).minus(gone);
+        pages.changes += 1;
     }
 
     fn release(&self, gone: Amount) {
@@ -490,6 +498,17 @@ mod tests {
         bill.pay_to(50).unwrap();
         bill.settle(Became::Nameless);
         assert_eq!(used(&allowance), (0, 0));
+    }
+
+    #[test]
+    fn files_made_beside_the_sessions_count_whatever_the_quota() {
+        let (_base, allowance) = allowance(100, 2);
+        allowance.count().unwrap();
+        allowance.charge(Amount { bytes: 90, files: 1 }).unwrap();
+        let books = allowance.home.books();
+        books.changed_beside(Amount { bytes: 50, files: 3 }, Amount { bytes: 10, files: 1 });
+        assert_eq!(used(&allowance), (130, 3));
+        assert!(allowance.has_room(false).is_err());
     }
 
     #[test]
