@@ -139,7 +139,7 @@ impl Server {
     }
 
     /// Everything that happens in the sessions, from now on.
-    pub fn events(&self) -> &Events {
+    pub fn events(&self) -> &Arc<Events> {
         &self.shared.events
     }
 
@@ -185,6 +185,11 @@ impl Server {
     /// is not taken.
     pub fn practise(&self, practice: Arc<dyn Practice>) {
         let _ = self.shared.practice.set(practice);
+    }
+
+    /// Who gives lessons here, if anybody does.
+    pub(crate) fn practice(&self) -> Option<&Arc<dyn Practice>> {
+        self.shared.practice.get()
     }
 
     /// The failed logins that slow the next ones down, from the oldest on.

@@ -6,6 +6,7 @@
 
 mod check;
 mod parse;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::fs;
