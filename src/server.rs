@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use crate::limits::{Limits, RememberedFailures, files};
 use crate::reach::{self, Clients, Surroundings};
 use crate::sessions::{Connection, ConnectionKind, Ends, Events, RefusedBecause, Whose};
 use crate::settings::{Faults, ServerSettings, Settings};
+use crate::storage::Amount;
 
 mod reload;
 
@@ -55,6 +57,17 @@ pub struct Server {
     implicit: usize,
     sessions: TaskTracker,
     reloading: Arc<Mutex<Reloading>>,
+}
+
+/// The quotas' books of the homes of a server.
+#[derive(Debug, Clone)]
+pub struct HomeBooks(Arc<Homes>);
+
+impl HomeBooks {
+    /// Somebody beside the sessions has made files in this home, an absolute path, and removed others.
+    pub fn changed_beside(&self, home: &Path, made: Amount, gone: Amount) -> io::Result<()> {
+        self.0.changed_beside(home, made, gone)
+    }
 }
 
 /// Why the server did not start.
@@ -190,6 +203,11 @@ impl Server {
     /// Who gives lessons here, if anybody does.
     pub(crate) fn practice(&self) -> Option<&Arc<dyn Practice>> {
         self.shared.practice.get()
+    }
+
+    /// For whoever makes files below the root beside the sessions.
+    pub fn books(&self) -> HomeBooks {
+        HomeBooks(Arc::clone(&self.shared.homes))
     }
 
     /// The failed logins that slow the next ones down, from the oldest on.

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
@@ -22,8 +23,8 @@ use super::lesson::{Lesson, Part, Task};
 use super::marks::{ATTEMPTS, Applied, Judgement, Marks, StudentMarks};
 use super::observer::{Observer, Sighted};
 use super::seed::Secret;
-use super::{Directory, Observation, Student, Students, journal, quest};
-use crate::server::{self, Server};
+use super::{Directory, Observation, Student, Students, homes, journal, quest};
+use crate::server::{self, HomeBooks, Server};
 use crate::sessions::{ConnectionKind, Ends, Event, Events, LoginOutcome, TransferOutcome, What};
 
 /// How often what nobody asks about is taken into account.
@@ -62,12 +63,20 @@ struct State {
     /// When the list of students was changed that was read.
     students_of: Option<SystemTime>,
     observer: Observer,
-    source: Option<(Arc<Events>, Receiver<Arc<Event>>)>,
+    source: Option<Source>,
     notices: BTreeSet<String>,
     /// The newest entry that has changed a mark.
     telling: u64,
     /// The lines of each student's answers.txt that were judged.
     files: HashMap<String, BTreeSet<(String, String)>>,
+}
+
+/// The server that serves the class.
+#[derive(Debug)]
+struct Source {
+    events: Arc<Events>,
+    receiver: Receiver<Arc<Event>>,
+    books: HomeBooks,
 }
 
 /// What becomes of an answer.
@@ -124,10 +133,9 @@ impl Classroom {
     /// Gives the lesson on this server from now on, and follows it until `stop`: what is returned ends with the last event
     /// in the journal. A reload reads the lesson again, and marks everything anew by it.
     pub fn give(self: &Arc<Self>, server: &Server, stop: CancellationToken) -> JoinHandle<()> {
-        let events = Arc::clone(server.events());
-        let receiver = events.subscribe();
+        let (events, receiver) = (Arc::clone(server.events()), server.events().subscribe());
         let mut state = self.state();
-        state.source = Some((events, receiver));
+        state.source = Some(Source { events, receiver, books: server.books() });
         state.resume();
         drop(state);
         server.practise(Arc::clone(self) as Arc<dyn crate::Practice>);
@@ -179,8 +187,8 @@ impl Classroom {
         let (students, lesson) = (state.students.clone(), Arc::clone(state.marks.lesson()));
         drop(state);
         self.changed();
-        if let Err(error) = give_folders(&self.directory, &students, &lesson) {
-            self.state().notice(format!("Not everybody has the folders of the lesson: {error:#}"));
+        if let Err(error) = prepare_homes(&self.directory, &students, &lesson) {
+            self.state().notice(format!("Not everybody has the files of the lesson: {error:#}"));
         }
     }
 
@@ -271,11 +279,16 @@ impl Classroom {
         let task = find(&lesson, task)?;
         let folder = task.folder.as_ref().ok_or_else(|| format!("{} has no folder of its own.", task.id))?;
         let student = state.students.find(user).ok_or_else(|| format!("{user} is not in this class."))?;
-        let old = quest::restore(&self.directory, student, folder)
+        let restored = quest::restore(&self.directory, student, folder)
             .map_err(|error| format!("{} cannot be made again: {error}", folder.path))?;
+        if let Some(Source { books, .. }) = &state.source
+            && let Err(error) = books.changed_beside(&self.directory.home(user), restored.made, restored.gone)
+        {
+            tracing::warn!(%error, user, "the quota does not know of the folder that was restored");
+        }
         self.append(&mut state, user, Record::Reset { task: task.id.clone() })?;
         self.on_disk(state);
-        let kept = old.map(|old| format!(" What was not as given is in {old}.")).unwrap_or_default();
+        let kept = restored.kept.map(|kept| format!(" Your own files of it are in {kept}.")).unwrap_or_default();
         Ok(format!("{} is as it was given.{kept}", folder.path))
     }
 
@@ -301,8 +314,8 @@ impl Classroom {
         let mut state = self.state();
         let before = (state.telling, state.notices.len());
         loop {
-            let Some((_, receiver)) = &mut state.source else { break };
-            match receiver.try_recv() {
+            let Some(source) = &mut state.source else { break };
+            match source.receiver.try_recv() {
                 Ok(event) => self.take(&mut state, &event),
                 Err(TryRecvError::Lagged(events)) => self.missed(&mut state, events),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
@@ -486,8 +499,8 @@ impl State {
 
     /// Takes up the sessions that there are.
     fn resume(&mut self) {
-        let Some((events, _)) = &self.source else { return };
-        let rows = events.live().connections().into_iter().filter(|row| row.kind == ConnectionKind::Control);
+        let Some(source) = &self.source else { return };
+        let rows = source.events.live().connections().into_iter().filter(|row| row.kind == ConnectionKind::Control);
         let students = &self.students;
         let sessions = rows.filter_map(|row| {
             let ends = Ends { client: row.foreign?, server: row.local };
@@ -504,13 +517,11 @@ impl Verdict {
     }
 }
 
-/// Makes the folders of a lesson where they are missing.
-pub fn give_folders(directory: &Directory, students: &Students, lesson: &Lesson) -> anyhow::Result<()> {
+/// Makes what is missing in the students' homes; those that are in the archive stay there.
+fn prepare_homes(directory: &Directory, students: &Students, lesson: &Lesson) -> anyhow::Result<()> {
     for student in students.iter().filter(|student| directory.home(&student.user).is_dir()) {
-        for folder in lesson.folders() {
-            let attempt = || format!("cannot make {} of {}", folder.path, student.user);
-            anyhow::Context::with_context(quest::give(directory, student, folder), attempt)?;
-        }
+        let attempt = || format!("cannot bring the home of {} up to date", student.user);
+        homes::prepare(directory, lesson, student).with_context(attempt)?;
     }
     Ok(())
 }

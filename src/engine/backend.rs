@@ -19,7 +19,9 @@ use super::login::Visitor;
 use super::{Desk, escape};
 use crate::accounts::Account;
 use crate::storage::rights::Action;
-use crate::storage::{BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers, make_home};
+use crate::storage::{
+    Amount, BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers, make_home,
+};
 
 /// The root, and the homes below it that sessions are in. A home is opened once and closed with its last session, so
 /// that descriptors are spent per account and not per session.
@@ -78,6 +80,17 @@ impl Homes {
         places.retain(|_, place| place.strong_count() > 0);
         places.insert(id, Arc::downgrade(&place));
         Ok(place)
+    }
+
+    /// Tells the books of a home in which sessions are that somebody beside them has made files and removed others. At
+    /// the next login into another one everything is counted anyway.
+    pub fn changed_beside(&self, home: &Path, made: Amount, gone: Amount) -> io::Result<()> {
+        let below = home.strip_prefix(&self.path).map_err(io::Error::other)?;
+        let id = FileId::of(&self.root.open_dir(Path::new(".").join(below))?)?;
+        if let Some(place) = self.places().get(&id).and_then(Weak::upgrade) {
+            place.home.changed_beside(made, gone);
+        }
+        Ok(())
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<FileId, Weak<Place>>> {
@@ -263,6 +276,22 @@ mod tests {
 
     fn path(text: &str) -> VirtualPath {
         VirtualPath::root().resolve(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn files_made_beside_the_sessions_are_in_the_books_of_an_open_home() {
+        let (_base, homes, account) = root();
+        let account = Account { quota: Amount { bytes: 1000, files: 0 }, ..account };
+        let made = Amount { bytes: 400, files: 2 };
+        homes.changed_beside(&account.home, made, Amount::default()).unwrap();
+        let used = |homes: &Homes| homes.room(&account).unwrap().storage.quota().unwrap().1;
+        let open = homes.room(&account).unwrap();
+        let before = used(&homes);
+        homes.changed_beside(&account.home, made, Amount::default()).unwrap();
+        assert_eq!(used(&homes), before.plus(made));
+        drop(open);
+        assert_eq!(used(&homes), before);
+        assert!(homes.changed_beside(Path::new("/"), made, made).is_err());
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct Amount {
 
 impl Amount {
     /// A file or directory with nothing in it.
-    pub(super) const ONE_FILE: Self = Self { bytes: 0, files: 1 };
+    pub const ONE_FILE: Self = Self { bytes: 0, files: 1 };
 
     /// What a file or directory counts for. One with several names is the administrator's, since FTP makes no hard links.
     pub(super) fn of(facts: &Facts) -> Self {
@@ -47,7 +47,8 @@ impl Amount {
         }
     }
 
-    fn plus(self, other: Self) -> Self {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
         Self { bytes: self.bytes.saturating_add(other.bytes), files: self.files.saturating_add(other.files) }
     }
 
@@ -100,6 +101,13 @@ impl Books {
         pages.used = pages.used.plus(added);
         pages.changes += 1;
         Ok(())
+    }
+
+    /// Somebody beside the sessions has made files here, whatever the quota, and removed others.
+    pub fn changed_beside(&self, made: Amount, gone: Amount) {
+        let mut pages = self.pages();
+        pages.used = pages.used.plus(made).minus(gone);
+        pages.changes += 1;
     }
 
     fn release(&self, gone: Amount) {
@@ -360,6 +368,16 @@ mod tests {
         assert!(bill.pay_whole(None).is_err());
         bill.settle(None);
         assert_eq!(used(&allowance), (60, 1));
+    }
+
+    #[test]
+    fn files_made_beside_the_sessions_count_whatever_the_quota() {
+        let (_base, allowance) = allowance(100, 2);
+        allowance.charge(Amount { bytes: 90, files: 1 }).unwrap();
+        let books = allowance.home.books();
+        books.changed_beside(Amount { bytes: 50, files: 3 }, Amount { bytes: 10, files: 1 });
+        assert_eq!(used(&allowance), (130, 3));
+        assert!(allowance.has_room(false).is_err());
     }
 
     #[test]

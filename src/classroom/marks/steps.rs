@@ -76,9 +76,15 @@ impl Trials {
         self.0.iter().rev().map(|(_, trial)| trial).filter(|trial| trial.is_complete())
     }
 
-    /// Whether anything was seen.
-    pub fn has_begun(&self) -> bool {
-        self.0.iter().any(|(_, trial)| trial.0.iter().any(|step| !step.hits.is_empty()))
+    /// Whether anything was seen; that somebody has logged in is no beginning.
+    pub fn has_begun(&self, way: &Way) -> bool {
+        let least = |step: &Step| match step {
+            Step::Login { refused: false, .. } => usize::MAX,
+            Step::Sessions { .. } => 2,
+            _ => 1,
+        };
+        let has_begun = |trial: &Trial| way.need.iter().zip(&trial.0).any(|(step, seen)| seen.hits.len() >= least(step));
+        self.0.iter().any(|(_, trial)| has_begun(trial))
     }
 
     /// The first step that is missing in the attempt that is furthest, if there is any attempt.

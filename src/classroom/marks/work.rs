@@ -133,7 +133,7 @@ impl TaskWork {
         if self.done.is_some() {
             return false;
         }
-        let had_begun = self.has_begun();
+        let had_begun = self.has_begun(task);
         for (way, trials) in task.ways.iter().zip(&mut self.trials) {
             if way.need.is_empty() || !trials.see(way, scene) || !way.answer.is_empty() {
                 continue;
@@ -142,11 +142,11 @@ impl TaskWork {
             self.done = Some(Done { at: scene.entry.time, evidence: evidence(found) });
             return true;
         }
-        !had_begun && self.has_begun()
+        !had_begun && self.has_begun(task)
     }
 
-    fn has_begun(&self) -> bool {
-        self.trials.iter().any(Trials::has_begun)
+    fn has_begun(&self, task: &Task) -> bool {
+        task.ways.iter().zip(&self.trials).any(|(way, trials)| trials.has_begun(way))
     }
 
     fn answer<'a>(
@@ -213,7 +213,7 @@ impl TaskWork {
     fn mark(&self, task: &Task) -> Mark {
         let Self { attempts, hints, done, decision, .. } = self;
         let state = match (done, decision) {
-            (None, None) if *attempts > 0 || self.has_begun() => State::Tried,
+            (None, None) if *attempts > 0 || self.has_begun(task) => State::Tried,
             (None, None) => State::Open,
             _ => State::Done,
         };
