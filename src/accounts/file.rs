@@ -364,6 +364,34 @@ impl Root {
     }
 }
 
+/// A user whom no file has.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// Who gives it, for faults.
+    pub origin: String,
+    /// As written.
+    pub name: String,
+    /// The password's hash.
+    pub password: PasswordHash,
+    /// As written; it is made when it is missing. The root without one.
+    pub home: Option<String>,
+}
+
+/// Adds a user to `others`, by the rules that hold in the file.
+pub fn add(given: &Given, root: &Root, others: &mut Vec<User>, faults: &mut Faults) {
+    let mut draft = Draft::new(root);
+    draft.password = Some(given.password.clone());
+    draft.create_home = given.home.is_some();
+    for (name, written) in [("name", Some(&given.name)), ("home", given.home.as_ref())] {
+        let Some((key, written)) = KEYS.iter().find(|key| key.name == name).zip(written) else { continue };
+        let value = Value::new(Some(&given.origin), written.as_str());
+        if let Err(bad) = (key.set)(&mut draft, &value, root) {
+            faults.push_bad(&format!("user.{name}"), key.allowed, bad);
+        }
+    }
+    others.extend(draft.finish(&given.origin, others, faults));
+}
+
 /// Reads all users of the accounts file at `path`.
 pub fn read(path: &Path, root: &Root) -> Result<Vec<User>, Faults> {
     let read = document::read(path, "make it with `longshore user add NAME`");
@@ -436,14 +464,7 @@ fn user(item: &Value, root: &Root, groups: &[Draft], others: &[User], faults: &m
             faults.push(origin, format!("this [[user]] has no {}; write {}", key.name, key.allowed));
         }
     }
-    let Draft { name, password, home, rights, terms, create_home, max_sessions, rates, quota } = draft;
-    let name = name?;
-    if others.iter().any(|other| other.name == name) {
-        let name = value::quoted(&name);
-        faults.push(origin, format!("the user {name} is there twice; remove one of them"));
-        return None;
-    }
-    Some(User { name, password: password?, home, rights, terms, create_home, max_sessions, rates, quota })
+    draft.finish(origin, others, faults)
 }
 
 /// The group of this name.
@@ -466,6 +487,18 @@ impl Draft {
         let (home, rights) = (root.path().to_owned(), Rights::everywhere(Words::READ_WRITE));
         let (terms, rates, quota) = Default::default();
         Self { name: None, password: None, home, rights, terms, create_home: false, max_sessions: None, rates, quota }
+    }
+
+    /// The user, if all is known and nobody among `others` has the same name.
+    fn finish(self, origin: &str, others: &[User], faults: &mut Faults) -> Option<User> {
+        let Self { name, password, home, rights, terms, create_home, max_sessions, rates, quota } = self;
+        let name = name?;
+        if others.iter().any(|other| other.name == name) {
+            let name = value::quoted(&name);
+            faults.push(origin, format!("the user {name} is there twice; remove one of them"));
+            return None;
+        }
+        Some(User { name, password: password?, home, rights, terms, create_home, max_sessions, rates, quota })
     }
 
     /// Takes what `item`, a table of this `kind`, says with `keys`, and gives all that it says.

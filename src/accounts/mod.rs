@@ -19,13 +19,14 @@ use register::Register;
 
 pub(crate) mod edit;
 pub(crate) mod file;
+mod given;
 mod password;
 pub(crate) mod privacy;
 mod register;
 mod terms;
 pub(crate) mod writing;
 
-pub use password::PasswordHash;
+pub use password::{LONGEST_PASSWORD, PasswordHash, check_password};
 pub use terms::Terms;
 
 /// Somebody who has logged in.
@@ -140,8 +141,7 @@ impl Accounts {
             Anonymous::ReadWrite => Some(guest(Words::READ_WRITE)),
             Anonymous::AddOnly => Some(guest(Words::ADD_ONLY)),
         };
-        let register =
-            Arc::new(Register::load(settings.accounts.file.clone(), root, settings.accounts.template.clone())?);
+        let register = Arc::new(Register::load(&settings.accounts, root)?);
         let asked_for = settings.tls.client_certificates != ClientCertificates::Off;
         if let (false, Some(user), Some(file)) =
             (asked_for, register.users().naming_a_certificate(), &settings.accounts.file)

@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::file::{self, Root, User};
-use super::{Account, NewHome, PasswordHash, Refusal, Terms};
-use crate::settings::Faults;
+use super::file::{self, Given, Root, User};
+use super::{Account, NewHome, PasswordHash, Refusal, Terms, given};
+use crate::settings::{AccountSettings, Faults};
 
 /// All users of one version of the file.
 #[derive(Debug)]
@@ -50,8 +50,11 @@ impl Users {
         Ok(Self { by_name: users.into_iter().map(entry).collect(), decoys })
     }
 
-    fn read(file: Option<&Path>, root: &Root, template: Option<&Path>) -> Result<Self, Faults> {
-        let users = file.map_or(Ok(Vec::new()), |file| file::read(file, root))?;
+    fn read(file: Option<&Path>, given: &[Given], root: &Root, template: Option<&Path>) -> Result<Self, Faults> {
+        let mut users = file.map_or(Ok(Vec::new()), |file| file::read(file, root))?;
+        let mut faults = Faults::default();
+        given.iter().for_each(|given| file::add(given, root, &mut users, &mut faults));
+        let users = faults.or(users)?;
         Self::new(users, template).map_err(|err| Faults::one("accounts", err.to_string()))
     }
 
@@ -96,10 +99,11 @@ impl Users {
     }
 }
 
-/// The accounts file, and its users as they were read last.
+/// The accounts file, and its users as they were read last, with those whom no file has.
 #[derive(Debug)]
 pub(super) struct Register {
     file: Option<PathBuf>,
+    given: Vec<Given>,
     root: Root,
     /// What new homes are made from.
     template: Option<PathBuf>,
@@ -113,11 +117,13 @@ struct Reading {
 }
 
 impl Register {
-    /// Reads the accounts file, if there is one.
-    pub fn load(file: Option<PathBuf>, root: Root, template: Option<PathBuf>) -> Result<Self, Faults> {
+    /// Reads the accounts file, if the settings name one, and hashes the passwords of those whom they give.
+    pub fn load(settings: &AccountSettings, root: Root) -> Result<Self, Faults> {
+        let (file, template) = (settings.file.clone(), settings.template.clone());
+        let given = given::hashed(&settings.given)?;
         let version = Version::of(file.as_deref());
-        let users = Arc::new(Users::read(file.as_deref(), &root, template.as_deref())?);
-        Ok(Self { file, root, template, last: Mutex::new(Reading { version, users }) })
+        let users = Arc::new(Users::read(file.as_deref(), &given, &root, template.as_deref())?);
+        Ok(Self { file, given, root, template, last: Mutex::new(Reading { version, users }) })
     }
 
     /// The users as they were read last.
@@ -134,7 +140,7 @@ impl Register {
             return last.users;
         }
         // Nobody waits for the disk meanwhile; two logins at the same time both read.
-        let users = match Users::read(self.file.as_deref(), &self.root, self.template.as_deref()) {
+        let users = match Users::read(self.file.as_deref(), &self.given, &self.root, self.template.as_deref()) {
             Ok(users) => {
                 tracing::info!("the accounts file has changed and was read again");
                 Arc::new(users)
@@ -211,7 +217,9 @@ mod tests {
         let hash = PasswordHash::create(b"mooring").unwrap().to_text();
         let write = |name: &str| fs::write(&path, format!("[[user]]\nname = \"{name}\"\npassword = \"{hash}\"\n"));
         write("ann").unwrap();
-        let register = Register::load(Some(path.clone()), Root::of(&Settings::default()).unwrap(), None).unwrap();
+        let mut settings = Settings::default();
+        settings.accounts.file = Some(path.clone());
+        let register = Register::load(&settings.accounts, Root::of(&settings).unwrap()).unwrap();
         assert!(Arc::ptr_eq(&register.fresh_users(), &register.users()), "an unchanged file is not read again");
 
         write("robert").unwrap();

@@ -12,13 +12,15 @@ use crate::accounts::{Accounts, privacy, writing};
 use crate::limits::files;
 use crate::reach::{self, Surroundings};
 use crate::settings::keys::{KEYS, Key};
-use crate::settings::{Faults, Flags, Loaded, load_usable};
+use crate::settings::value::quoted;
+use crate::settings::{Faults, Flags, GivenUser, Loaded, load_usable};
 use crate::tls::Tls;
 
 mod certificate;
 mod classroom;
 mod group;
 mod health;
+mod identity;
 mod operate;
 mod serve;
 mod service;
@@ -28,6 +30,7 @@ mod user;
 pub use certificate::{TlsArgs, tls};
 pub use classroom::{ClassroomArgs, classroom};
 pub use group::{GroupArgs, group};
+pub use identity::assume_identity;
 pub use operate::{OperateCommand, operate};
 pub use serve::serve;
 pub use user::{UserArgs, user};
@@ -223,7 +226,12 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
         let setting = format!("{} = {}", key.name, key.show(&loaded.settings));
         [setting, format!("# {}", loaded.origin(key.name))]
     };
-    let mut text = columns(&KEYS.iter().map(row).collect::<Vec<_>>());
+    let given = |user: &GivenUser| {
+        let home = user.home.as_deref().map_or("the root".to_owned(), quoted);
+        [format!("account {}, home {home}, password not shown", quoted(&user.name)), format!("# {}", user.origin)]
+    };
+    let rows = KEYS.iter().map(row).chain(loaded.settings.accounts.given.iter().map(given));
+    let mut text = columns(&rows.collect::<Vec<_>>());
     let name = args.config.as_deref().map_or("the configuration".into(), Path::to_string_lossy);
     writeln!(text, "\n{name} looks good")?;
     print(&text)?;
