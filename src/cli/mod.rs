@@ -47,7 +47,8 @@ Examples:
   longshore tls self-signed --name ftp.example.org --certificate cert.pem --key key.pem
   longshore sessions --watch                    show the running server's connections and their ports
 
-Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
+Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags. In the Docker image FTP_USER, USERS,
+PASV_ADDRESS and other names that FTP images have in common hold too, behind the file.
 Without --config FILE, or LONGSHORE_CONFIG=FILE in the environment, no file is read.
 
 Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 69 no such port to be had,

@@ -167,7 +167,9 @@ pub(super) fn prepare(settings: &Settings, before: Option<&InForce>) -> Result<I
 /// The settings that differ, as `key = value`, with the new values.
 fn differences(new: &Settings, old: &Settings) -> Vec<String> {
     let settings = KEYS.iter().map(|key| (key.name, key.show(new), key.show(old)));
-    settings.filter(|(_, new, old)| new != old).map(|(name, new, _)| format!("{name} = {new}")).collect()
+    let settings = settings.filter(|(_, new, old)| new != old).map(|(name, new, _)| format!("{name} = {new}"));
+    let given = (new.accounts.given != old.accounts.given).then(|| "accounts that variables give".to_owned());
+    settings.chain(given).collect()
 }
 
 impl Reloaded {
