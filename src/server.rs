@@ -112,7 +112,7 @@ impl Server {
             true => bind_all(&settings)?,
             false => take_over(inherited, in_force.tls.is_some())?,
         };
-        if let Some(advice) = files::advice(settings.limits.max_sessions, listeners.len(), false) {
+        if let Some(advice) = files::advice(&settings, listeners.len(), false) {
             tracing::warn!("{advice}");
         }
         let around = Surroundings::look();
@@ -152,7 +152,7 @@ impl Server {
     }
 
     /// Everything that happens in the sessions, from now on.
-    pub fn events(&self) -> &Events {
+    pub fn events(&self) -> &Arc<Events> {
         &self.shared.events
     }
 
@@ -198,6 +198,11 @@ impl Server {
     /// is not taken.
     pub fn practise(&self, practice: Arc<dyn Practice>) {
         let _ = self.shared.practice.set(practice);
+    }
+
+    /// Who gives lessons here, if anybody does.
+    pub(crate) fn practice(&self) -> Option<&Arc<dyn Practice>> {
+        self.shared.practice.get()
     }
 
     /// For whoever makes files below the root beside the sessions.

@@ -50,7 +50,8 @@ Examples:
   longshore tls self-signed --name ftp.example.org --certificate cert.pem --key key.pem
   longshore sessions --watch                    show the running server's connections and their ports
 
-Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
+Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags. In the Docker image FTP_USER, USERS,
+PASV_ADDRESS and other names that FTP images have in common hold too, behind the file.
 Without --config FILE, or LONGSHORE_CONFIG=FILE in the environment, no file is read.
 
 Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 69 no such port to be had,
@@ -259,9 +260,8 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     advice.iter().for_each(|text| eprintln!("warning: {text}"));
     // As `serve` will find it: it raises the soft limit.
     let settings = &loaded.settings;
-    if let Some(advice) =
-        files::advice(settings.limits.max_sessions, settings.server.listen.len() + settings.tls.implicit.len(), true)
-    {
+    let listeners = settings.server.listen.len() + settings.tls.implicit.len();
+    if let Some(advice) = files::advice(settings, listeners, true) {
         eprintln!("warning: {advice}");
     }
     Ok(())

@@ -161,7 +161,7 @@ fn open_files(settings: &Settings, running: Option<&Running>) -> Finding {
     };
     let listeners = settings.server.listen.len() + settings.tls.implicit.len();
     let sessions = settings.limits.max_sessions;
-    match files::too_few(sessions, listeners, limit) {
+    match files::within(settings, listeners, limit) {
         Some(advice) => Finding::new(Level::Warning, "open files", format!("{whose}: {advice}")),
         None => {
             let limit = limit.map_or("any number of".to_owned(), |limit| limit.to_string());

@@ -165,7 +165,7 @@ fn a_server_that_runs_already_is_no_fault_and_its_own_limits_count() {
     let held = format!("{listen} is held by longshore (pid {}), which runs already", server.pid());
     findings.expect("good", "control port", &held);
     let words =
-        format!("the running server (pid {}): limits.max_sessions = 1000 may need 6033 open files", server.pid());
+        format!("the running server (pid {}): limits.max_sessions = 1000 may need 6546 open files", server.pid());
     findings.expect("warning", "open files", &words);
     findings.expect("warning", "open files", "and the limit is 400; raise it (LimitNOFILE= of a systemd unit");
     assert_eq!(findings.code, Some(0));
