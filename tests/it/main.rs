@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and the fixture says what the server saw")]
 
 mod admin;
+mod analysers;
+mod attacks;
 mod classroom;
 mod cli;
 mod client_certificates;
@@ -17,6 +19,7 @@ mod limits;
 mod listing;
 mod log;
 mod metrics;
+mod notify;
 mod permissions;
 mod protocol;
 mod quota;
