@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ impl Seat {
             Program::Lftp => command.args(["--norc"]),
             Program::Ncftp => command.args(["-u", user, "-p", password, "-P", &port, &host]),
         };
-        let transcript = student.path(&format!("transcript-{}", getrandom_number()));
+        let transcript = student.new_transcript();
         let output = File::create(&transcript).unwrap();
         let mut child = command
             .current_dir(student.path("."))
@@ -91,6 +91,47 @@ impl Seat {
     pub fn types(&mut self, line: &str) {
         // A client that has gone is seen by its transcript.
         let _ = writeln!(self.keys, "{line}");
+    }
+
+    /// Types the command that lists a directory.
+    pub fn list(&mut self, directory: &str) {
+        let command = if self.program.is_classic() { "dir" } else { "ls" };
+        self.types(&format!("{command} {directory}"));
+    }
+
+    /// Leaves passive mode, in which all of them begin here.
+    pub fn active(&mut self) {
+        self.types(match self.program {
+            Program::Tnftp => "passive off",
+            Program::Inetutils | Program::FtpSsl => "passive",
+            Program::Lftp => "set ftp:passive-mode off",
+            Program::Ncftp => "set passive off",
+        });
+    }
+
+    /// Types the command that goes on with a download.
+    pub fn resume(&mut self, path: &str) {
+        match self.program {
+            Program::Lftp => self.types(&format!("get -c {path}")),
+            Program::Ncftp => {}
+            _ => self.types(&format!("reget {path} {}", path.rsplit('/').next().unwrap())),
+        }
+    }
+
+    /// Types the command that deletes everything that a pattern matches.
+    pub fn delete(&mut self, pattern: &str) {
+        let command = match self.program {
+            Program::Lftp => "mrm",
+            Program::Ncftp => "rm",
+            _ => "mdelete",
+        };
+        self.types(&format!("{command} {pattern}"));
+    }
+
+    /// Types the command that renames.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let command = if self.program == Program::Lftp { "mv" } else { "rename" };
+        self.types(&format!("{command} {from} {to}"));
     }
 
     /// The established connections of the client, as `ss -tnp` shows them: its own end, and the server's.
