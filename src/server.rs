@@ -152,7 +152,7 @@ impl Server {
     }
 
     /// Everything that happens in the sessions, from now on.
-    pub fn events(&self) -> &Events {
+    pub fn events(&self) -> &Arc<Events> {
         &self.shared.events
     }
 
@@ -198,6 +198,11 @@ impl Server {
     /// is not taken.
     pub fn practise(&self, practice: Arc<dyn Practice>) {
         let _ = self.shared.practice.set(practice);
+    }
+
+    /// Who gives lessons here, if anybody does.
+    pub(crate) fn practice(&self) -> Option<&Arc<dyn Practice>> {
+        self.shared.practice.get()
     }
 
     /// For whoever makes files below the root beside the sessions.
