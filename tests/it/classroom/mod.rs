@@ -1,3 +1,5 @@
 //! Classes: made from a roster, served, and played by real clients.
 
 mod roster;
+
+mod play;

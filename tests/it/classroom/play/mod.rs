@@ -7,7 +7,7 @@ mod student;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex};
@@ -48,7 +48,8 @@ impl Class {
         let mut command = Command::new("setsid");
         command.args([LONGSHORE, "classroom", "demo"]).arg(dir.path().join("class")).stdin(Stdio::null());
         let mut process = Process::spawn(&mut command);
-        let port = process.listening(1)[0].port();
+        let families = 1 + usize::from(TcpListener::bind("[::]:0").is_ok());
+        let port = process.listening(families)[0].port();
         let ipv6 = (!no_ipv6()).then(|| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         Self { process, dir, address, ipv6, told: Mutex::default(), news: Condvar::new() }

@@ -110,7 +110,8 @@ fn with_curl(class: &Class, user: &str, password: &str, is_right: bool) -> Done 
     let curl = |arguments: &[&str]| {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--verbose", "--max-time", "30", "--user"]);
-        let output = command.arg(format!("{user}:{password}")).args(arguments).current_dir(dir.path()).output().unwrap();
+        let output =
+            command.arg(format!("{user}:{password}")).args(arguments).current_dir(dir.path()).output().unwrap();
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let files = if is_right { "ant,bee,cat,dog,elk" } else { "ant,bee,cat,dog" };

@@ -80,8 +80,10 @@ impl Seat {
             Program::Lftp => {
                 seat.types("set net:max-retries 1; set net:timeout 10; set cmd:fail-exit no; debug 9");
                 seat.types(&format!("open -u {user},{password} -p {port} {host}"));
+                // It connects when there is something to do.
+                seat.types("quote NOOP");
             }
-            Program::Ncftp => seat.types("set confirm-close no"),
+            Program::Ncftp => seat.types("set confirm-close no\nset passive on"),
             _ => seat.types(&format!("user {user} {password}")),
         }
         seat
@@ -99,6 +101,12 @@ impl Seat {
         self.types(&format!("{command} {directory}"));
     }
 
+    /// Types the commands that fetch a file; the classic clients would take a path for the local name, too.
+    pub fn get(&mut self, directory: &str, name: &str) {
+        self.types(&format!("cd {directory}"));
+        self.types(&format!("get {name}"));
+    }
+
     /// Leaves passive mode, in which all of them begin here.
     pub fn active(&mut self) {
         self.types(match self.program {
@@ -110,11 +118,13 @@ impl Seat {
     }
 
     /// Types the command that goes on with a download.
-    pub fn resume(&mut self, path: &str) {
+    pub fn resume(&mut self, directory: &str, name: &str) {
+        self.types(&format!("cd {directory}"));
         match self.program {
-            Program::Lftp => self.types(&format!("get -c {path}")),
-            Program::Ncftp => {}
-            _ => self.types(&format!("reget {path} {}", path.rsplit('/').next().unwrap())),
+            Program::Lftp => self.types(&format!("get -c {name}")),
+            // It does so by itself.
+            Program::Ncftp => self.types(&format!("get {name}")),
+            _ => self.types(&format!("reget {name}")),
         }
     }
 
@@ -179,7 +189,10 @@ impl Seat {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.said()
+        let said = self.said();
+        // For the test's report, should a later check fail.
+        println!("--- {} in {}\n{said}", self.program.name(), self.transcript.display());
+        said
     }
 
     /// Ends it in the middle of what it does.
