@@ -21,6 +21,9 @@ const QUIET_PORTS: usize = 100;
 /// As many clients in a row from the gateway are no accident.
 const CLIENTS_OF_THE_GATEWAY: u32 = 3;
 
+/// The cure of what PASV says.
+const SET: &str = "set server.passive_address (in the image PASV_ADDRESS) to";
+
 /// Everything that shows before the first client comes.
 pub(crate) fn findings(settings: &Settings, around: &Surroundings) -> Vec<String> {
     let server = &settings.server;
@@ -53,14 +56,14 @@ fn advertised<'a>(
 fn own_address(around: &Surroundings) -> Option<String> {
     let own = around.outward().next().filter(|_| around.in_container && around.outward().all(is_private))?;
     Some(format!(
-        "PASV tells clients this container's own address, {own}, which other machines seldom reach; set PASV_ADDRESS or \
-         server.passive_address to the address or name by which clients reach it, be it this one"
+        "PASV tells clients this container's own address, {own}, which other machines seldom reach; {SET} the address or \
+         name by which clients reach it, be it this one"
     ))
 }
 
 /// What is wrong with naming `advertised` to the clients in `network`.
 fn named(advertised: &Advertised, network: IpNet, around: &Surroundings) -> Option<String> {
-    let cure = "set PASV_ADDRESS or server.passive_address to the address by which they reach this machine";
+    let cure = format!("{SET} the address by which they reach this machine");
     let (loopback, private, shown) = match advertised {
         Advertised::Address(address) => (address.is_loopback(), is_private(*address), address.to_string()),
         Advertised::Name(name) => (name.eq_ignore_ascii_case("localhost"), false, name.clone()),
@@ -94,8 +97,8 @@ pub(crate) fn private_to_public(address: Ipv4Addr, client: IpAddr) -> Option<Str
     let unreachable = is_private(address) && !is_private(client) && !client.is_loopback();
     unreachable.then(|| {
         format!(
-            "PASV has told {client}, a public address, the private address {address}, which it cannot reach; set \
-             PASV_ADDRESS or server.passive_address to the address by which clients reach this machine"
+            "PASV has told {client}, a public address, the private address {address}, which it cannot reach; {SET} the \
+             address by which clients reach this machine"
         )
     })
 }

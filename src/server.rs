@@ -112,7 +112,7 @@ impl Server {
             true => bind_all(&settings)?,
             false => take_over(inherited, in_force.tls.is_some())?,
         };
-        if let Some(advice) = files::advice(settings.limits.max_sessions, listeners.len(), false) {
+        if let Some(advice) = files::advice(&settings, listeners.len(), false) {
             tracing::warn!("{advice}");
         }
         let around = Surroundings::look();

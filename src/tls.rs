@@ -41,6 +41,13 @@ const DATA_PIECE: usize = 64 << 10;
 /// TLS sessions remembered for clients without tickets (curl with TLS 1.2).
 const CACHED_SESSIONS: usize = 4096;
 
+/// What a client may call the protocol (ALPN), if it calls it anything. A browser calls it HTTP: whoever led it here could
+/// have it take a file for a page of the name in the certificate.
+const CONTROL_PROTOCOLS: [&str; 1] = ["ftp"];
+
+/// The same on data connections: FileZilla says `ftp-data`.
+const DATA_PROTOCOLS: [&str; 2] = ["ftp-data", "ftp"];
+
 /// The certificate in force.
 #[derive(Debug)]
 pub(crate) struct Tls {
@@ -106,7 +113,8 @@ impl Tls {
         self.follow();
         // A certificate is shown anew in each session: a ticket would outlive a change of `client_ca`.
         let anew = self.settings.client_certificates != ClientCertificates::Off;
-        let (config, binding) = self.config(session, anew);
+        let (mut config, binding) = self.config(session, anew);
+        config.alpn_protocols = protocols(&CONTROL_PROTOCOLS);
         Channel::accept(stream, config, binding, CONTROL_PIECE).await
     }
 
@@ -117,6 +125,7 @@ impl Tls {
         // uploading client may leave it unread in its socket, and its close becomes a reset that takes the last bytes
         // along: curl does.
         config.send_tls13_tickets = usize::from(!upload);
+        config.alpn_protocols = protocols(&DATA_PROTOCOLS);
         Channel::accept(stream, config, binding, DATA_PIECE).await
     }
 
@@ -160,6 +169,10 @@ impl Tls {
             }
         }
     }
+}
+
+fn protocols(names: &[&str]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.as_bytes().to_vec()).collect()
 }
 
 fn with_value(settings: &TlsSettings, name: &str, text: &str) -> String {

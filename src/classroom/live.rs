@@ -313,8 +313,7 @@ impl Classroom {
     fn caught_up(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
         let before = (state.telling, state.notices.len());
-        loop {
-            let Some(source) = &mut state.source else { break };
+        while let Some(source) = &mut state.source {
             match source.receiver.try_recv() {
                 Ok(event) => self.take(&mut state, &event),
                 Err(TryRecvError::Lagged(events)) => self.missed(&mut state, events),

@@ -222,3 +222,128 @@ fn shorten(text: &mut String) {
         text.truncate(end);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::sessions::{CloseReason, Family};
+
+    struct Watch(Observer);
+
+    impl Watch {
+        fn new() -> Self {
+            let mut watch = Self(Observer::default());
+            let listener = "0.0.0.0:21".parse().unwrap();
+            watch.sees(What::SessionOpened { listener, family: Family::IPv4, tls: false });
+            watch
+        }
+
+        fn sees(&mut self, what: What) -> Vec<(String, Observation)> {
+            let ends = Ends { client: "192.0.2.7:40001".parse().unwrap(), server: "192.0.2.1:21".parse().unwrap() };
+            let event = Event { time: SystemTime::UNIX_EPOCH, session: 7, ends, what };
+            let sighted = self.0.observe(&event, |user| user != "teacher", |session| format!("word-{session}"));
+            sighted.into_iter().map(|sighted| (sighted.user, sighted.what)).collect()
+        }
+
+        fn command(&mut self, verb: &'static str, argument: &str, code: u16) -> Vec<(String, Observation)> {
+            self.sees(What::Command { verb, argument: argument.to_owned(), code, duration: Duration::ZERO })
+        }
+
+        fn login(&mut self, user: &str, outcome: LoginOutcome) -> Vec<(String, Observation)> {
+            self.sees(What::Login { user: user.to_owned(), outcome, attempts: 1 })
+        }
+
+        /// The argument and the new name of a command that is on record.
+        fn paths(&mut self, verb: &'static str, argument: &str, code: u16) -> (String, Option<String>) {
+            match &self.command(verb, argument, code)[..] {
+                [(_, Observation::Command { argument, to, .. })] => (argument.clone(), to.clone()),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_students_are_seen_and_from_their_login_to_their_leave() {
+        let mut watch = Watch::new();
+        assert_eq!(watch.command("PWD", "", 530), []);
+        assert_eq!(watch.login("otter", LoginOutcome::WrongPassword), []);
+        assert_eq!(watch.command("PASS", "***", 530), [("otter".to_owned(), Observation::Refused { code: 530 })]);
+        let login = watch.login("otter", LoginOutcome::Ok);
+        assert!(
+            matches!(&login[..], [(user, Observation::Login { word, program: false, ftp_exe: false, .. })]
+            if user == "otter" && word == "word-7"),
+            "{login:?}"
+        );
+        assert_eq!(watch.command("PWD", "", 257).len(), 1);
+        assert_eq!(watch.command("USER", "fox", 331), [("otter".to_owned(), Observation::Left)]);
+        assert_eq!(watch.command("PWD", "", 530), []);
+        assert_eq!(watch.login("teacher", LoginOutcome::Ok), []);
+        assert_eq!(watch.command("PWD", "", 257), []);
+        watch.login("fox", LoginOutcome::Ok);
+        let closed = What::SessionClosed {
+            reason: CloseReason::Quit,
+            transfers: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            duration: Duration::ZERO,
+        };
+        assert_eq!(watch.sees(closed), [("fox".to_owned(), Observation::Left)]);
+        assert!(watch.0.sessions.is_empty());
+    }
+
+    #[test]
+    fn paths_are_absolute_wherever_the_student_is() {
+        let mut watch = Watch::new();
+        watch.login("otter", LoginOutcome::Ok);
+        assert_eq!(watch.paths("MKD", "reports", 257).0, "/reports");
+        assert_eq!(watch.paths("CWD", "missing", 550).0, "/missing");
+        assert_eq!(watch.paths("XCWD", "reports", 250).0, "/reports");
+        assert_eq!(watch.paths("PWD", "", 257).0, "/reports");
+        assert_eq!(watch.paths("NLST", "-CF *.txt", 226).0, "/reports/*.txt");
+        assert_eq!(watch.paths("LIST", "", 226).0, "/reports");
+        assert_eq!(watch.paths("CDUP", "", 250).0, "/");
+        assert_eq!(watch.command("RNFR", "a.txt", 350), []);
+        assert_eq!(watch.paths("RNTO", "reports/b.txt", 250), ("/a.txt".to_owned(), Some("/reports/b.txt".to_owned())));
+        assert_eq!(watch.paths("DELE", &"x".repeat(5000), 250).0.len(), 500);
+    }
+
+    #[test]
+    fn what_programs_send_is_on_record_once() {
+        let mut watch = Watch::new();
+        watch.login("otter", LoginOutcome::Ok);
+        let seen: Vec<usize> =
+            ["SYST", "TYPE", "SIZE", "MDTM", "NOOP", "FEAT"].map(|verb| watch.command(verb, "", 200).len()).into();
+        assert_eq!(seen, [1, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn windows_own_client_is_known_by_what_it_asks_before_the_login() {
+        for (before, program, ftp_exe) in [
+            (&[][..], false, false),
+            (&["OPTS"], true, true),
+            (&["FEAT", "OPTS"], true, false),
+            (&["SYST"], true, false),
+        ] {
+            let mut watch = Watch::new();
+            before.iter().for_each(|verb| drop(watch.command(verb, "UTF8 ON", 200)));
+            let login = watch.login("otter", LoginOutcome::Ok);
+            let Observation::Login { program: by_it, ftp_exe: is_it, .. } = &login[0].1 else { panic!() };
+            assert_eq!((*by_it, *is_it), (program, ftp_exe), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn behind_a_gap_paths_are_told_as_far_as_they_are_known() {
+        let mut watch = Watch::new();
+        watch.login("otter", LoginOutcome::Ok);
+        watch.paths("CWD", "/reports", 250);
+        let ends = watch.0.sessions[&7].ends;
+        watch.0.resume([(7, ends, Some("otter".to_owned())), (8, ends, None)].into_iter());
+        assert_eq!(watch.paths("DELE", "a", 250).0, "a");
+        assert_eq!(watch.paths("DELE", "/b/a", 250).0, "/b/a");
+        watch.paths("CWD", "/reports", 250);
+        assert_eq!(watch.paths("DELE", "a", 250).0, "/reports/a");
+    }
+}

@@ -12,13 +12,15 @@ use crate::accounts::{Accounts, privacy, writing};
 use crate::limits::files;
 use crate::reach::{self, Surroundings};
 use crate::settings::keys::{KEYS, Key};
-use crate::settings::{Faults, Flags, Loaded, load_usable};
+use crate::settings::value::quoted;
+use crate::settings::{Faults, Flags, GivenUser, Loaded, load_usable};
 use crate::tls::Tls;
 
 mod certificate;
 mod classroom;
 mod group;
 mod health;
+mod identity;
 mod operate;
 mod serve;
 mod service;
@@ -28,6 +30,7 @@ mod user;
 pub use certificate::{TlsArgs, tls};
 pub use classroom::{ClassroomArgs, classroom};
 pub use group::{GroupArgs, group};
+pub use identity::assume_identity;
 pub use operate::{OperateCommand, operate};
 pub use serve::serve;
 pub use user::{UserArgs, user};
@@ -44,7 +47,8 @@ Examples:
   longshore tls self-signed --name ftp.example.org --certificate cert.pem --key key.pem
   longshore sessions --watch                    show the running server's connections and their ports
 
-Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
+Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags. In the Docker image FTP_USER, USERS,
+PASV_ADDRESS and other names that FTP images have in common hold too, behind the file.
 Without --config FILE, or LONGSHORE_CONFIG=FILE in the environment, no file is read.
 
 Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 69 no such port to be had,
@@ -223,7 +227,12 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
         let setting = format!("{} = {}", key.name, key.show(&loaded.settings));
         [setting, format!("# {}", loaded.origin(key.name))]
     };
-    let mut text = columns(&KEYS.iter().map(row).collect::<Vec<_>>());
+    let given = |user: &GivenUser| {
+        let home = user.home.as_deref().map_or("the root".to_owned(), quoted);
+        [format!("account {}, home {home}, password not shown", quoted(&user.name)), format!("# {}", user.origin)]
+    };
+    let rows = KEYS.iter().map(row).chain(loaded.settings.accounts.given.iter().map(given));
+    let mut text = columns(&rows.collect::<Vec<_>>());
     let name = args.config.as_deref().map_or("the configuration".into(), Path::to_string_lossy);
     writeln!(text, "\n{name} looks good")?;
     print(&text)?;
@@ -232,9 +241,8 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     advice.iter().for_each(|text| eprintln!("warning: {text}"));
     // As `serve` will find it: it raises the soft limit.
     let settings = &loaded.settings;
-    if let Some(advice) =
-        files::advice(settings.limits.max_sessions, settings.server.listen.len() + settings.tls.implicit.len(), true)
-    {
+    let listeners = settings.server.listen.len() + settings.tls.implicit.len();
+    if let Some(advice) = files::advice(settings, listeners, true) {
         eprintln!("warning: {advice}");
     }
     Ok(())

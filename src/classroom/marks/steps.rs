@@ -83,7 +83,8 @@ impl Trials {
             Step::Sessions { .. } => 2,
             _ => 1,
         };
-        let has_begun = |trial: &Trial| way.need.iter().zip(&trial.0).any(|(step, seen)| seen.hits.len() >= least(step));
+        let has_begun =
+            |trial: &Trial| way.need.iter().zip(&trial.0).any(|(step, seen)| seen.hits.len() >= least(step));
         self.0.iter().any(|(_, trial)| has_begun(trial))
     }
 
