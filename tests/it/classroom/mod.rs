@@ -1,5 +1,4 @@
 //! Classes: made from a roster, served, and played by real clients.
 
-mod roster;
-
 mod play;
+mod roster;

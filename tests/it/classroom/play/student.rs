@@ -71,6 +71,13 @@ impl<'a> Student<'a> {
         seat
     }
 
+    /// Has another password than the one on the card.
+    pub fn mistype(self) -> BTreeSet<&'static str> {
+        let seat = Seat::open(&self, self.class.address, &self.password.to_uppercase());
+        seat.bye();
+        BTreeSet::new()
+    }
+
     /// Plays, and returns the tasks that should have been done.
     pub fn play(mut self) -> BTreeSet<&'static str> {
         self.look_around();
