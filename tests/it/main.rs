@@ -19,6 +19,7 @@ mod limits;
 mod listing;
 mod log;
 mod metrics;
+mod neighbours;
 mod notify;
 mod permissions;
 mod protocol;
