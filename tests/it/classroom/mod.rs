@@ -1,4 +1,5 @@
 //! Classes: made from a roster, served, and played by real clients.
 
+mod export;
 mod play;
 mod roster;
