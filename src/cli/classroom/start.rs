@@ -33,6 +33,7 @@ pub fn start(args: &StartArgs) -> ExitCode {
         // First the lesson: with a faulty one nobody is let in.
         let classroom = Classroom::open(&directory, args.exam)?;
         term::start(&directory, None)?;
+        classroom.notices().iter().for_each(|notice| eprintln!("note: {notice}"));
         Ok(classroom)
     };
     let classroom = match open() {

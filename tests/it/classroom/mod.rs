@@ -1,3 +1,6 @@
 //! Classes: made from a roster, served, and played by real clients.
 
+mod lab;
+mod lesson;
 mod roster;
+mod tasks;
