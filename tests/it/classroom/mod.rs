@@ -1,5 +1,6 @@
 //! Classes: made from a roster, served, and played by real clients.
 
+mod clients;
 mod lab;
 mod lesson;
 mod roster;
