@@ -9,7 +9,7 @@ use super::{PasswordHash, Terms};
 use crate::limits::ByteRates;
 use crate::settings::document::{self, Table};
 use crate::settings::value::{self, Bad, Parsed};
-use crate::settings::{Faults, Settings, address};
+use crate::settings::{ClientCertificates, Faults, Settings, address};
 use crate::storage::rights::{Action, Rights, Words};
 use crate::storage::{Amount, PathPattern};
 use crate::tls::Subject;
@@ -214,8 +214,12 @@ static KEYS: &[Key] = &[
         of_groups: false,
         form: Form::Text("SUBJECT"),
         help: "The subject of the client's certificate, such as CN=alice, without which nobody is let in",
-        allowed: "the subject of a certificate as RFC 4514 writes it, such as \"CN=alice,O=Example\"",
-        set: |draft, value, _| {
+        allowed: "the subject of a certificate as RFC 4514 writes it, such as \"CN=alice,O=Example\", and set tls.client_certificates to \"request\" or \"require\"",
+        set: |draft, value, root| {
+            if !root.certificates {
+                let why = "tls.client_certificates is \"off\", so nobody could show it and log in";
+                return Err(Bad::because(value, why));
+            }
             let subject = value::text(value)?.parse::<Subject>().map_err(|why| Bad::because(value, why))?;
             draft.terms.client_certificate = Some(subject);
             Ok(())
@@ -312,13 +316,15 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// The directory that is served, below which all homes are.
+/// What the settings say that accounts depend on: the directory that is served, below which all homes are, and more.
 #[derive(Debug, Clone)]
 pub struct Root {
     /// As in the settings, made absolute.
     written: PathBuf,
     /// With symbolic links resolved, as far as it exists.
     resolved: PathBuf,
+    /// Whether clients are asked for certificates.
+    certificates: bool,
 }
 
 impl Root {
@@ -333,7 +339,8 @@ impl Root {
             Some(std::fs::canonicalize(existing).ok()?.components().chain(missing.components()).collect())
         };
         let resolved = written.ancestors().find_map(resolve).unwrap_or_else(|| written.clone());
-        Ok(Self { written, resolved })
+        let certificates = settings.tls.client_certificates != ClientCertificates::Off;
+        Ok(Self { written, resolved, certificates })
     }
 
     /// The absolute path of the root.
@@ -360,7 +367,14 @@ impl Root {
                 _ => return Err("`..` could lead out of the root".to_owned()),
             }
         }
-        Ok(path)
+        // As far as it exists. The server looks again at each login, where no link leads out either.
+        let below = path.ancestors().take_while(|ancestor| ancestor.starts_with(&self.resolved));
+        match below.into_iter().find_map(|existing| std::fs::canonicalize(existing).ok()) {
+            Some(real) if !real.starts_with(&self.resolved) => {
+                Err(format!("a symbolic link leads it out of the root, to {}", real.display()))
+            }
+            _ => Ok(path),
+        }
     }
 }
 
@@ -539,7 +553,7 @@ mod tests {
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
 
     fn root() -> Root {
-        Root { written: "/link/ftp".into(), resolved: "/srv/ftp".into() }
+        Root { written: "/link/ftp".into(), resolved: "/srv/ftp".into(), certificates: false }
     }
 
     fn parse_users(text: &str) -> Result<Vec<User>, String> {
@@ -646,6 +660,22 @@ a.toml:18: user.group = 1 is not allowed; write the name of a [[group]] in this 
         let mut settings = Settings::default();
         settings.storage.root = directory.path().join("link/ftp");
         assert_eq!(Root::of(&settings).unwrap().home(&real.join("ftp/ann")), Ok(real.join("ftp/ann")));
+    }
+
+    #[test]
+    fn no_link_leads_a_home_out_of_the_root() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.storage.root = directory.path().join("root");
+        std::fs::create_dir_all(directory.path().join("root/real")).unwrap();
+        std::fs::create_dir(directory.path().join("outside")).unwrap();
+        for (link, target) in [("out", "../outside"), ("in", "real"), ("nowhere", "missing")] {
+            std::os::unix::fs::symlink(target, settings.storage.root.join(link)).unwrap();
+        }
+        let root = Root::of(&settings).unwrap();
+        for (home, good) in [("out", false), ("out/new", false), ("in", true), ("in/new", true), ("nowhere", true)] {
+            assert_eq!(root.home(Path::new(home)).is_ok(), good, "{home}");
+        }
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use super::file::{self, Given, Root, User};
-use super::{Account, NewHome, PasswordHash, Refusal, Terms, given};
+use super::{Account, Caller, NewHome, PasswordHash, Refusal, Terms, given};
 use crate::settings::{AccountSettings, Faults};
 
 /// All users of one version of the file.
@@ -58,12 +59,6 @@ impl Users {
         Self::new(users, template).map_err(|err| Faults::one("accounts", err.to_string()))
     }
 
-    /// Somebody whose terms name a certificate.
-    pub fn naming_a_certificate(&self) -> Option<&str> {
-        let mut named = self.by_name.iter().filter(|(_, entry)| entry.terms.client_certificate.is_some());
-        named.next().map(|(name, _)| name.as_str())
-    }
-
     /// Every user's account, by name.
     pub fn accounts(&self) -> impl Iterator<Item = Arc<Account>> {
         let mut accounts: Vec<_> = self.by_name.values().map(|entry| Arc::clone(&entry.account)).collect();
@@ -75,22 +70,33 @@ impl Users {
         self.by_name.contains_key(name)
     }
 
-    /// The account of `name` and its terms, if `password` is its password; without one, if its terms name a certificate,
-    /// which they check. Every refusal costs the same: a
-    /// [`PasswordHash::verify`] of each kind and cost that there is.
-    pub fn check(&self, name: &str, password: Option<&[u8]>) -> Result<(Arc<Account>, &Terms), Refusal> {
+    /// The account of `name`, if `password` is its password and its terms let `caller` in now; without a password, if its
+    /// terms name a certificate. Every refusal of a password costs the same: a [`PasswordHash::verify`] of each kind and
+    /// cost that there is.
+    pub fn check(
+        &self,
+        name: &str,
+        password: Option<&[u8]>,
+        caller: &Caller,
+        now: SystemTime,
+    ) -> Result<Arc<Account>, Refusal> {
         let entry = self.by_name.get(name);
+        let admit = |entry: &Entry| entry.terms.check(now, caller).map(|()| Arc::clone(&entry.account));
         let Some(password) = password else {
-            let entry = entry.filter(|entry| entry.terms.client_certificate.is_some()).ok_or(Refusal::UnknownUser)?;
-            return Ok((Arc::clone(&entry.account), &entry.terms));
+            let entry = entry.filter(|entry| entry.terms.client_certificate.is_some());
+            return admit(entry.ok_or(Refusal::UnknownUser)?);
         };
-        if let Some(entry) = entry.filter(|entry| entry.password.verify(password)) {
-            return Ok((Arc::clone(&entry.account), &entry.terms));
+        let result = match entry {
+            None => Err(Refusal::UnknownUser),
+            Some(entry) if entry.password.verify(password) => admit(entry),
+            Some(_) => Err(Refusal::WrongPassword),
+        };
+        if result.is_err() {
+            for decoy in self.decoys_beside(entry) {
+                decoy.verify(password);
+            }
         }
-        for decoy in self.decoys_beside(entry) {
-            decoy.verify(password);
-        }
-        Err(if entry.is_some() { Refusal::WrongPassword } else { Refusal::UnknownUser })
+        result
     }
 
     /// What is verified besides the user's own hash, if there is that user.
@@ -180,8 +186,16 @@ impl Version {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
     use super::*;
     use crate::settings::Settings;
+
+    fn check(users: &Users, name: &str, password: &[u8]) -> Result<(), Refusal> {
+        let caller = Caller { address: Ipv4Addr::LOCALHOST.into(), certificate: None };
+        users.check(name, Some(password), &caller, SystemTime::now()).map(drop)
+    }
 
     #[test]
     fn a_refusal_costs_the_same_whoever_is_asked_for() {
@@ -204,10 +218,33 @@ mod tests {
         assert_eq!(costs("nobody").len(), 3);
         for (name, _) in hashes {
             assert_eq!(costs(name), costs("nobody"), "{name}");
-            assert_eq!(users.check(name, Some(b"wrong")).err(), Some(Refusal::WrongPassword));
+            assert_eq!(check(&users, name, b"wrong"), Err(Refusal::WrongPassword));
         }
         let empty = Users::new(Vec::new(), None).unwrap();
         assert_eq!(empty.decoys_beside(None).count(), 1, "nor does an empty file tell that it is empty");
+    }
+
+    /// Or the password of somebody who may not log in from there could be guessed by its time.
+    #[test]
+    fn right_passwords_that_do_not_help_cost_the_same() {
+        let cheap = "$2b$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq";
+        let ours = PasswordHash::create(b"x").unwrap().to_text();
+        let text = format!(
+            "[[user]]\nname = \"ann\"\npassword = \"{cheap}\"\nenabled = false\n[[user]]\nname = \"bob\"\npassword = \"{ours}\"\n"
+        );
+        let root = Root::of(&Settings::default()).unwrap();
+        let users = Users::new(file::parse(&text, "a.toml", &root).unwrap(), None).unwrap();
+        let least = |name: &str, password: &[u8], refusal: Refusal| {
+            let time = |_| {
+                let begun = Instant::now();
+                assert_eq!(check(&users, name, password), Err(refusal));
+                begun.elapsed()
+            };
+            (0..3).map(time).min().unwrap()
+        };
+        let right = least("ann", b"mooring", Refusal::Disabled);
+        let wrong = least("ann", b"wrong", Refusal::WrongPassword);
+        assert!(right > wrong / 2, "{right:?}, {wrong:?}");
     }
 
     #[test]
@@ -223,8 +260,8 @@ mod tests {
         assert!(Arc::ptr_eq(&register.fresh_users(), &register.users()), "an unchanged file is not read again");
 
         write("robert").unwrap();
-        assert_eq!(register.fresh_users().check("ann", Some(b"mooring")).err(), Some(Refusal::UnknownUser));
-        assert!(register.fresh_users().check("robert", Some(b"mooring")).is_ok());
+        assert_eq!(check(&register.fresh_users(), "ann", b"mooring"), Err(Refusal::UnknownUser));
+        assert!(check(&register.fresh_users(), "robert", b"mooring").is_ok());
         assert!(register.users().knows("robert"));
 
         fs::write(&path, "[[user]").unwrap();

@@ -21,7 +21,7 @@ use super::fault::{Fault, FaultKind};
 use super::home::{Seat, open_name, readable, record_owner};
 use super::leftovers::temporary_name;
 use super::path::VirtualPath;
-use super::quota::{Amount, Bill};
+use super::quota::{Amount, Became, Bill};
 use super::rights::Action;
 
 /// How often an upload starts over when its name changes hands just then, and how many unique names STOU tries.
@@ -135,39 +135,45 @@ impl Upload {
 
     /// Makes the upload last: under its final name, and on the disk where that was asked for.
     pub fn finish(mut self) -> Result<(), Fault> {
-        self.pay_for_the_name()?;
-        self.commit().map_err(|error| self.fault(&error))
-    }
-
-    /// A replacement was charged for what it adds to the old file. When that has gone from under its name meanwhile, it
-    /// counts no more, or elsewhere.
-    fn pay_for_the_name(&mut self) -> Result<(), Fault> {
-        let Some(replacing) = &self.replacing else { return Ok(()) };
-        let there = self.seat.stat().ok();
-        match there {
-            Some(stat) if FileId::from(&stat) == replacing.old => Ok(()),
-            other => self.bill.pay_whole(other.map(|stat| Amount::of(&Facts::from(&stat)))),
-        }
-    }
-
-    fn commit(&mut self) -> io::Result<()> {
         debug_assert!(self.is_ready(), "a file without its head is not whole");
         if self.fsync {
-            self.file.sync_all()?;
+            self.file.sync_all().map_err(|error| self.fault(&error))?;
         }
-        if let Some(replacing) = &self.replacing {
-            let Seat { directory, name } = &self.seat;
-            renameat(directory, &replacing.temporary, directory, name)?;
-            replacing.broken.forget(replacing.old);
-            self.replacing = None;
-        }
-        self.finished = true;
-        self.bill.settle(Some(self.position));
+        self.take_name()?;
         if self.fsync {
             // The name, too, is on the disk only when its directory is.
-            fsync(readable(&self.seat.directory)?)?;
+            let synced = readable(&self.seat.directory).and_then(fsync);
+            synced.map_err(|error| self.fault(&error.into()))?;
         }
         Ok(())
+    }
+
+    fn take_name(&mut self) -> Result<(), Fault> {
+        let home = self.bill.home();
+        let _names = home.books().names();
+        let Some(replacing) = &self.replacing else {
+            self.finished = true;
+            self.settle_in_place();
+            return Ok(());
+        };
+        // It was charged for what it adds to the old file. When that has gone from under its name meanwhile, it counts no
+        // more, or elsewhere.
+        let there = self.seat.stat().ok().map(|stat| Facts::from(&stat));
+        if there.is_none_or(|there| FileId::from(&there) != replacing.old) {
+            self.bill.pay_whole(there.as_ref())?;
+        }
+        let Seat { directory, name } = &self.seat;
+        renameat(directory, &replacing.temporary, directory, name).map_err(|error| self.fault(&error.into()))?;
+        replacing.broken.forget(replacing.old);
+        (self.replacing, self.finished) = (None, true);
+        self.bill.settle(Became::Bytes(self.position));
+        Ok(())
+    }
+
+    /// What a file that was written in place comes to, while all names are held.
+    fn settle_in_place(&mut self) {
+        let nameless = fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0);
+        self.bill.settle(if nameless { Became::Nameless } else { Became::Bytes(self.position) });
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
@@ -177,18 +183,26 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let home = self.bill.home();
+        let _names = home.books().names();
         if let Some(replacing) = &self.replacing {
             if self.attempted {
                 replacing.broken.remember(replacing.old);
             }
             // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
             let _ = unlinkat(&self.seat.directory, &replacing.temporary, AtFlags::empty());
-            self.bill.settle(None);
-        } else if !self.finished {
-            // A data connection that never came about leaves no empty file behind.
-            let is_waste = self.action == Action::Create && (self.whole_only || self.written() == 0);
-            let nothing = is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done);
-            self.bill.settle((!nothing).then_some(self.position));
+            self.bill.settle(Became::Nothing);
+            return;
+        }
+        // A data connection that never came about leaves no empty file behind.
+        let is_waste = self.action == Action::Create && (self.whole_only || self.written() == 0);
+        if is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done) {
+            self.bill.settle(Became::Nothing);
+        } else {
+            self.settle_in_place();
         }
     }
 }
@@ -287,8 +301,7 @@ impl Storage {
             if number == 1 && is_directory() {
                 return Err(request.fault(Action::Create, Errno::ISDIR));
             }
-            if let Some(mut upload) = request.begin_new(seat, Start::Beginning)? {
-                upload.whole_only = true;
+            if let Some(upload) = request.begin_new(seat, Start::Beginning)? {
                 return Ok((request.path, number, upload));
             }
         }
@@ -333,12 +346,14 @@ impl Request<'_> {
         }
         let allowance = &self.storage.allowance;
         allowance.has_room(true)?;
+        let _names = self.storage.home.books().names();
+        allowance.charge(Amount::ONE_FILE)?;
         match seat.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, NEW_FILE) {
             Ok(file) => {
                 self.lock(&file).inspect_err(|fault| {
                     // Locked already, it has become another upload's file meanwhile. Else locks do not work here.
-                    if fault.kind != FaultKind::Busy {
-                        let _ = seat.unlink(&file);
+                    if fault.kind != FaultKind::Busy && seat.unlink(&file).is_ok_and(|done| done) {
+                        allowance.release(Amount::ONE_FILE);
                     }
                 })?;
                 let id = FileId::of(&file).map_err(|error| self.fault(Action::Create, error))?;
@@ -346,11 +361,14 @@ impl Request<'_> {
                 if let (Some(owner), true) = (&self.storage.owner, self.storage.words(&self.path.parent()).own_only()) {
                     record_owner(&file, owner);
                 }
-                allowance.charge(Amount::ONE_FILE).inspect_err(|_| drop(seat.unlink(&file)))?;
-                Ok(Some(self.upload(file, seat, Action::Create, 0, allowance.bill(0, true))))
+                let mut upload = self.upload(file, seat, Action::Create, 0, allowance.bill_in_place(id, 0, true));
+                upload.whole_only = self.storage.words(&self.path).keeps_versions();
+                Ok(Some(upload))
             }
-            Err(Errno::EXIST) => Ok(None),
-            Err(error) => Err(self.fault(Action::Create, error)),
+            Err(error) => {
+                allowance.release(Amount::ONE_FILE);
+                if error == Errno::EXIST { Ok(None) } else { Err(self.fault(Action::Create, error)) }
+            }
         }
     }
 
@@ -362,7 +380,8 @@ impl Request<'_> {
         }
         let plan = Plan::new(start, facts.size);
         // First: the size is none of the business of who may not add to the file.
-        self.storage.permit(plan.map_or(Action::Append, Plan::action), &self.path)?;
+        let permitted = self.storage.permit(plan.map_or(Action::Append, Plan::action), &self.path);
+        permitted.map_err(|fault| self.refused_from(start).unwrap_or(fault))?;
         let plan = plan.map_err(|offset| self.past_the_end(offset, facts.size))?;
         let Some((file, old)) = self.open_locked(&seat, facts, plan)? else {
             return Ok(None);
@@ -371,7 +390,7 @@ impl Request<'_> {
             return Err(self.stale());
         }
         match plan {
-            Plan::Append => self.append(file, seat),
+            Plan::Append => self.append(file, old, seat),
             Plan::Replace { head } => self.replace(file, old, facts, head, seat),
         }
         .map(Some)
@@ -402,16 +421,16 @@ impl Request<'_> {
         Ok(same.then(|| (file, FileId::from(&opened))))
     }
 
-    fn append(&self, mut file: File, seat: Seat) -> Result<Upload, Fault> {
+    fn append(&self, mut file: File, id: FileId, seat: Seat) -> Result<Upload, Fault> {
         let end = file.seek(SeekFrom::End(0)).map_err(|error| self.fault(Action::Append, error))?;
         self.storage.allowance.has_room(false)?;
-        Ok(self.upload(file, seat, Action::Append, end, self.storage.allowance.bill(end, false)))
+        Ok(self.upload(file, seat, Action::Append, end, self.storage.allowance.bill_in_place(id, end, false)))
     }
 
     fn replace(&self, old_file: File, old: FileId, facts: &Facts, head: u64, seat: Seat) -> Result<Upload, Fault> {
         let (file, temporary) = self.temporary(&seat.directory, old)?;
         let broken = Arc::clone(self.storage.home.broken());
-        let bill = self.storage.allowance.bill(Amount::of(facts).bytes, false);
+        let bill = self.storage.allowance.bill_of_replacement(Amount::of(facts).bytes);
         let mut upload = self.upload(file, seat, Action::Overwrite, head, bill);
         upload.replacing = Some(Replacing { temporary, old, broken, old_file, head_left: head });
         // Only root may give files away; others still keep the group where it is one of theirs.
@@ -500,6 +519,13 @@ impl Request<'_> {
             self.path
         );
         Fault::new(FaultKind::Stale, sentence)
+    }
+
+    /// One sentence for every offset: "add to" and "replace" would tell which of them is the file's size.
+    fn refused_from(&self, start: Start) -> Option<Fault> {
+        let Start::Offset(offset @ 1..) = start else { return None };
+        let sentence = format!("This account may not upload to {} from byte {offset} on.", self.path);
+        Some(Fault::new(FaultKind::Permission, sentence))
     }
 
     fn past_the_end(&self, offset: u64, size: u64) -> Fault {

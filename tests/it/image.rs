@@ -94,6 +94,8 @@ fn a_secret_file_is_read_again_at_a_reload() {
         (ftp.command("PASS second").code == 230).then_some(())
     });
     assert!(taken.is_some(), "{}", process.stderr());
+    let said = poll(|| process.stderr().contains("in force from now on: accounts that variables give").then_some(()));
+    assert!(said.is_some(), "{}", process.stderr());
 }
 
 #[test]

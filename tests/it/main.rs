@@ -8,6 +8,7 @@ mod cli;
 mod client_certificates;
 mod clients;
 mod data_ports;
+mod doctor;
 mod embedded;
 mod fixture;
 mod ftp;

@@ -57,35 +57,31 @@ impl Image<'_> {
     fn one(&self, faults: &mut Faults) -> Option<GivenUser> {
         let (user, pass, file) = ONE;
         let name = self.value(user, GIVEN_USERS, faults)?.to_owned();
-        let password = match (self.written(pass), self.written(file)) {
-            (Some(_), Some(_)) => {
-                faults.push_value(GIVEN_USERS, pass, format!("there is {file} too; keep one of them"));
-                return None;
-            }
+        let (variable, password) = match (self.written(pass), self.written(file)) {
+            (None, Some(_)) => (file, Ok(self.read_file(file, faults)?)),
+            (Some(_), Some(_)) => (pass, Err(format!("there is {file} too; keep one of them"))),
             (Some(password), None) => {
                 let happened = accident::of(password, true).or_else(|| looks_wrong(password));
-                if let Some(text) = happened {
-                    faults.push_value(GIVEN_USERS, pass, text);
-                    return None;
-                }
-                password.to_owned()
+                (pass, happened.map_or_else(|| Ok(password.to_owned()), Err))
             }
-            (None, Some(_)) => self.read_file(file, faults)?,
             (None, None) => {
-                let eaten = match self.variables.contains_key(pass) {
-                    true => {
-                        format!(" ({pass} is there, but empty: shells and compose take a $ for a variable; {DOLLAR})")
-                    }
-                    false => String::new(),
-                };
-                let text =
-                    format!("it has no password, and there is no default one; set {file} to a file with it, or {pass}");
-                faults.push_value(GIVEN_USERS, user, text + &eaten);
-                return None;
+                let missing = "it has no password, and there is no default one";
+                let empty =
+                    format!(" ({pass} is there, but empty: shells and compose take a $ for a variable; {DOLLAR})");
+                let empty = self.variables.get(pass).map_or(String::new(), |_| empty);
+                (user, Err(format!("{missing}; set {file} to a file with it, or {pass}{empty}")))
             }
         };
-        let origin = if self.written(pass).is_some() { pass } else { file };
-        Some(GivenUser { origin: format!("{user} and {origin}"), name, password: Secret::new(password), home: None })
+        match password {
+            Ok(password) => {
+                let (origin, password) = (format!("{user} and {variable}"), Secret::new(password));
+                Some(GivenUser { origin, name, password, home: None })
+            }
+            Err(text) => {
+                faults.push_value(GIVEN_USERS, variable, text);
+                None
+            }
+        }
     }
 
     /// The text of the file that a variable names, without its last line end.
@@ -114,7 +110,8 @@ impl Image<'_> {
 }
 
 /// What to do about a `$` that is gone.
-const DOLLAR: &str = "in compose write $$ for each, in a shell put single quotes around all, or use FTP_PASS_FILE";
+const DOLLAR: &str =
+    "in compose write $$ for each, in a shell put single quotes around all, or use the variable with _FILE";
 
 /// What has happened to a password that could be one, but hardly is.
 fn looks_wrong(password: &str) -> Option<String> {
@@ -130,40 +127,48 @@ fn looks_wrong(password: &str) -> Option<String> {
     path.then(|| "it is the path of a secret; set FTP_PASS_FILE to it, and not FTP_PASS".to_owned())
 }
 
-/// `name|password|[home]|[uid]|[gid]`, with white space between users. Nothing but names and homes is shown of it.
+/// Users with white space between them.
 fn several_of(variable: &str, text: &str, faults: &mut Faults) -> Vec<GivenUser> {
-    let mut users = Vec::new();
-    for (index, entry) in text.split_whitespace().enumerate() {
-        let fields: Vec<&str> = entry.split('|').collect();
-        let field = |index: usize| fields.get(index).copied().filter(|field| !field.is_empty());
-        let number = index + 1;
+    let entries = text.split_whitespace().zip(1..);
+    let read = entries.filter_map(|(entry, number)| {
         let origin = format!("{variable}, user {number}");
-        let mut wrong = |text: String| faults.push_value(GIVEN_USERS, &origin, text);
-        let (Some(name), Some(password)) = (field(0), field(1)) else {
-            wrong("it has no name or no password; write name|password or name|password|home for each, and spaces between them (none inside)".to_owned());
-            continue;
-        };
-        if fields.len() > 5 {
-            wrong("it has more than five fields; a password cannot have a | or a space here".to_owned());
-        }
-        for (what, index, own) in [("uid", 3, geteuid().as_raw()), ("gid", 4, getegid().as_raw())] {
-            if field(index).is_some_and(|id| id.parse() != Ok(own)) {
-                wrong(format!(
-                    "its {what} is not {own}, to whom all files belong that are uploaded here; leave it out, and start the \
-                     container with --user to serve as somebody else"
-                ));
-            }
-        }
-        // Each has a home to itself, as where this form comes from.
-        let home = field(2).unwrap_or(name).to_owned();
-        users.push(GivenUser {
-            origin,
-            name: name.to_owned(),
-            password: Secret::new(password.to_owned()),
-            home: Some(home),
+        // What a shell or compose does to a value, nobody does to a file.
+        let in_file = variable == SEVERAL.1;
+        let user = user_of(&origin, entry).and_then(|user| match looks_wrong(user.password.reveal()) {
+            Some(text) if !in_file => Err(text),
+            _ => Ok(user),
         });
+        user.map_err(|text| faults.push_value(GIVEN_USERS, origin, text)).ok()
+    });
+    read.collect()
+}
+
+/// `name|password|[home]|[uid]|[gid]`. Nothing but names and homes is shown of it.
+fn user_of(origin: &str, entry: &str) -> Result<GivenUser, String> {
+    let fields: Vec<&str> = entry.split('|').collect();
+    let field = |index: usize| fields.get(index).copied().filter(|field| !field.is_empty());
+    let (Some(name), Some(password)) = (field(0), field(1)) else {
+        return Err(
+            "it has no name or no password; write name|password or name|password|home for each, and spaces between \
+                    them (none inside)"
+                .to_owned(),
+        );
+    };
+    if fields.len() > 5 {
+        return Err("it has more than five fields; a password cannot have a | or a space here".to_owned());
     }
-    users
+    for (what, index, own) in [("uid", 3, geteuid().as_raw()), ("gid", 4, getegid().as_raw())] {
+        if field(index).is_some_and(|id| id.parse() != Ok(own)) {
+            return Err(format!(
+                "its {what} is not {own}, to whom all files belong that are uploaded here; leave it out, and start the \
+                 container with --user to serve as somebody else"
+            ));
+        }
+    }
+    // Each has a home to itself, as where this form comes from.
+    let home = Some(field(2).unwrap_or(name).to_owned());
+    let (origin, name, password) = (origin.to_owned(), name.to_owned(), Secret::new(password.to_owned()));
+    Ok(GivenUser { origin, name, password, home })
 }
 
 #[cfg(test)]
@@ -211,7 +216,8 @@ mod tests {
     #[test]
     fn what_is_missing_contradictory_or_eaten_is_a_fault() {
         let user = ("FTP_USER", "ann");
-        let dollar = "in compose write $$ for each, in a shell put single quotes around all, or use FTP_PASS_FILE";
+        let dollar =
+            "in compose write $$ for each, in a shell put single quotes around all, or use the variable with _FILE";
         let hash =
             format!("FTP_PASS: it looks like what is left of a hash when its $ are taken for variables; {dollar}");
         let none = "FTP_USER: it has no password, and there is no default one; set FTP_PASS_FILE to a file with it, or FTP_PASS";
@@ -261,13 +267,14 @@ mod tests {
                 format!("FTP_PASS_FILE: {empty} is empty; write what it is for into it"),
             ),
             (
-                &[("USERS", "ann|secret bob ida|x|y|z|0|1")],
+                &[("USERS", "ann|secret bob ida|x|y|z|0|1 eve|x||1234567 ivy|b2.x")],
                 format!(
                     "USERS, user 2: it has no name or no password; write name|password or name|password|home for each, and \
                      spaces between them (none inside)\n\
                      USERS, user 3: it has more than five fields; a password cannot have a | or a space here\n\
-                     USERS, user 3: its uid is not {}, to whom all files belong that are uploaded here; leave it out, and \
-                     start the container with --user to serve as somebody else",
+                     USERS, user 4: its uid is not {}, to whom all files belong that are uploaded here; leave it out, and \
+                     start the container with --user to serve as somebody else\n\
+                     USERS, user 5: it looks like what is left of a hash",
                     geteuid().as_raw()
                 ),
             ),

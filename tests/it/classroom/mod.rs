@@ -3,5 +3,6 @@
 mod clients;
 mod lab;
 mod lesson;
+mod play;
 mod roster;
 mod tasks;
