@@ -27,6 +27,8 @@ const BLOCKS: &[(&str, &str)] = &[
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
     ("longshore classroom new", "the_teachers_block_makes_a_class"),
     ("longshore classroom end", "the_teachers_block_makes_a_class"),
+    ("longshore classroom start", "the_teachers_block_serves_a_class_with_its_lesson"),
+    ("longshore classroom marks", "the_teachers_block_serves_a_class_with_its_lesson"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
     ("longshore doctor", "the_doctor_s_block_finds_a_good_machine"),
     (
@@ -163,6 +165,29 @@ fn the_teachers_block_makes_a_class() {
     assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 2);
     run(&block("longshore classroom end"), dir.path());
     assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_teachers_block_serves_a_class_with_its_lesson() {
+    let dir = directory();
+    fs::write(dir.path().join("roster.csv"), "Ann Berg\nBob Cole\n").unwrap();
+    run(&block("longshore classroom new"), dir.path());
+    let words = block("longshore classroom start");
+    let mut command = Command::new("setsid");
+    command.arg(LONGSHORE).args(words.split_whitespace().skip(1)).current_dir(dir.path());
+    let mut server = Process::spawn(command.env("LONGSHORE__SERVER__LISTEN", "127.0.0.1:0"));
+    server.listening(1);
+    let students = fs::read_to_string(dir.path().join("class/students.csv")).unwrap();
+    let alias = students.lines().nth(1).unwrap().split(',').next().unwrap();
+    let commands = block("longshore classroom marks");
+    assert!(commands.contains("--student otter"), "{commands}");
+    let output = run(&commands.replace("otter", alias), dir.path());
+    assert!(output.contains("has 2 points for A5 by your decision"), "{output}");
+    assert!(output.contains("looks good: Ports and FTP, 38 tasks, 63 points"), "{output}");
+    let lesson = blocks("toml").into_iter().find(|block| block.contains("[[task]]")).unwrap();
+    fs::write(dir.path().join("class/lesson.toml"), lesson).unwrap();
+    let output = run("longshore classroom lesson check class/lesson.toml\n", dir.path());
+    assert!(output.contains("looks good: My lesson, 1 tasks, 2 points"), "{output}");
 }
 
 /// It is run where there is an engine; the names and the numbers must be those of the image.
@@ -327,7 +352,8 @@ fn the_operating_block_asks_the_running_server() {
     let words = |text: &str| -> Vec<Vec<String>> {
         text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
     };
-    let (shown, printed) = (words(&blocks("text")[3]), words(&output));
+    let shown = blocks("text").into_iter().find(|block| block.starts_with("Proto")).unwrap();
+    let (shown, printed) = (words(&shown), words(&output));
     assert_eq!(shown[0], printed[0]);
     for (shown, printed) in shown[1..].iter().zip(&printed[1..]) {
         assert_eq!((shown.len(), &shown[3]), (printed.len(), &printed[3]), "{shown:?} {printed:?}");
