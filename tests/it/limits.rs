@@ -186,6 +186,8 @@ fn a_server_without_descriptors_warns_once_and_recovers() {
     ftp.epsv();
     // Its answer comes when the data connection has not come in two seconds.
     ftp.send("RETR x");
+    let waits = || server.open_files().contains(&server.path("x")).then_some(());
+    assert!(poll(waits).is_some(), "the transfer has its file before the crowd comes");
     let crowd: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
     let warnings = || server.output().matches("cannot be accepted").count();
     assert!(poll(|| (warnings() > 0).then_some(())).is_some(), "sixty connections found forty descriptors");

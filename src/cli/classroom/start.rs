@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{ClassArgs, print};
-use crate::classroom::{Address, Classroom, Directory, settings, term};
+use super::{ClassArgs, finish, print};
+use crate::classroom::{Address, Classroom, Directory, homes, settings, term};
 use crate::cli::serve::{Beside, serve_with};
 use crate::cli::{ServeArgs, failure};
 use crate::server::Server;
@@ -20,6 +21,9 @@ const PAGE_PORT: u16 = 8021;
 pub struct StartArgs {
     #[command(flatten)]
     class: ClassArgs,
+    /// Only let this student in again, by the alias, and do not serve
+    #[arg(long, value_name = "ALIAS", conflicts_with_all = ["exam", "verbose"])]
+    student: Option<String>,
     /// No hints, and the server shows students no ports of theirs
     #[arg(long)]
     exam: bool,
@@ -43,7 +47,13 @@ pub(super) struct HowArgs {
 
 /// `longshore classroom start`.
 pub fn start(args: &StartArgs) -> ExitCode {
-    serve_class(&Directory::at(&args.class.directory), args.exam, &args.how, "")
+    let directory = Directory::at(&args.class.directory);
+    match &args.student {
+        Some(student) => finish(
+            term::start(&directory, Some(student)).and_then(|()| print(&format!("{student} is let in from now on\n"))),
+        ),
+        None => serve_class(&directory, args.exam, &args.how, ""),
+    }
 }
 
 /// Serves a class, and says `more` about it.
@@ -53,6 +63,7 @@ pub(super) fn serve_class(directory: &Directory, exam: bool, how: &HowArgs, more
         // First the lesson: with a faulty one nobody is let in.
         let classroom = Classroom::open(directory, exam)?;
         term::start(directory, None)?;
+        classroom.notices().iter().for_each(|notice| eprintln!("note: {notice}"));
         let page = how.page.clone().or_else(|| settings.page.listen.is_empty().then(own_page));
         Ok((classroom, page))
     };
@@ -65,7 +76,8 @@ pub(super) fn serve_class(directory: &Directory, exam: bool, how: &HowArgs, more
     serve_with(&serve, async move |server: &Server, stop: &CancellationToken| {
         let following = classroom.give(server, stop.clone());
         print(&(announcement(&classroom, server) + more))?;
-        Ok(Beside { tasks: vec![following], class: Some(classroom) })
+        let homes = tokio::spawn(homes::follow(Arc::clone(&classroom), stop.clone()));
+        Ok(Beside { tasks: vec![following, homes], class: Some(classroom) })
     })
 }
 

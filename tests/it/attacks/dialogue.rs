@@ -827,11 +827,9 @@ impl Scene {
     }
 }
 
+/// What is open; rustix opens /proc when it first needs it, for good.
 fn descriptors(server: &Server) -> Vec<PathBuf> {
-    let descriptors = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
-    let paths = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-    // rustix opens /proc when it first needs it, for good.
-    paths.filter(|path| !path.starts_with("/proc")).collect()
+    server.open_files().into_iter().filter(|path| !path.starts_with("/proc")).collect()
 }
 
 #[test]
