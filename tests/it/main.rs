@@ -21,6 +21,7 @@ mod log;
 mod metrics;
 mod neighbours;
 mod notify;
+mod page;
 mod permissions;
 mod protocol;
 mod quota;
