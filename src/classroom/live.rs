@@ -189,11 +189,16 @@ impl Classroom {
             state.notice(format!("The list of students was not read again: {error:#}"));
         }
         state.telling = state.journal.last();
-        let (students, lesson) = (state.students.clone(), Arc::clone(state.marks.lesson()));
         drop(state);
         self.changed();
+        self.bring_homes_up_to_date();
+    }
+
+    /// Gives everybody what the class has by now: materials, folders to hand in, quest folders.
+    pub(super) fn bring_homes_up_to_date(&self) {
+        let (students, lesson) = (self.students(), self.lesson());
         if let Err(error) = prepare_homes(&self.directory, &students, &lesson) {
-            self.state().notice(format!("Not everybody has the files of the lesson: {error:#}"));
+            self.state().notice(format!("Not everybody has the files of the class: {error:#}"));
         }
     }
 

@@ -30,6 +30,7 @@ const BLOCKS: &[(&str, &str)] = &[
     ("longshore classroom start", "the_teachers_block_serves_a_class_with_its_lesson"),
     ("longshore classroom marks", "the_teachers_block_serves_a_class_with_its_lesson"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
+    ("longshore --port 2121 --page", "the_page_block_serves_a_page_and_tells_its_link"),
     ("longshore doctor", "the_doctor_s_block_finds_a_good_machine"),
     (
         "config/package/build-deb",
@@ -365,6 +366,27 @@ fn the_operating_block_asks_the_running_server() {
 }
 
 #[test]
+fn the_page_block_serves_a_page_and_tells_its_link() {
+    let dir = directory();
+    let script = block("longshore --port 2121 --page");
+    let (serve, ask) = script.split_once('\n').unwrap();
+    let words = serve.strip_prefix("longshore ").unwrap().replace("2121", "0").replace("--page", "--page 127.0.0.1:0");
+    let mut command = Command::new(LONGSHORE);
+    let socket = dir.path().join("longshore.sock");
+    command.args(words.split(' ')).current_dir(dir.path()).env("LONGSHORE__SERVER__ADMIN_SOCKET", &socket);
+    let mut process = Process::spawn(&mut command);
+    process.listening(1 + usize::from(TcpListener::bind("[::]:0").is_ok()));
+    let links = run(ask, dir.path());
+    let (_, page) = links.split_once("live page:     http://").unwrap();
+    let page: std::net::SocketAddr = page.split('/').next().unwrap().parse().unwrap();
+    assert!(links.contains(&format!("for you alone: http://{page}/teacher#")), "{links}");
+    std::net::TcpStream::connect(page).unwrap();
+    // Without a value it is where the table of flags says.
+    let output = Command::new(LONGSHORE).args(["check", "--page"]).current_dir(dir.path()).output().unwrap();
+    assert!(text(&output).contains("page.listen = [\"127.0.0.1:8021\"]"));
+}
+
+#[test]
 fn the_doctor_s_block_finds_a_good_machine() {
     let dir = directory();
     let output = run(&block("longshore doctor").replace("2121", "0"), dir.path());
@@ -427,6 +449,10 @@ fn the_flags_are_those_of_the_help() {
                 [value] if value.contains('|') => {
                     let values = format!("[possible values: {}]", value.replace('|', ", "));
                     assert!(options.contains(&values), "{values} is not in {options}");
+                }
+                [value] if value.starts_with('[') => {
+                    let value = value.replace('[', "[<").replace(']', ">]");
+                    assert!(options.contains(&format!("{name} {value}")), "{name} {value}");
                 }
                 [value] => assert!(options.contains(&format!("{name} <{value}>")), "{name} {value}"),
                 _ => panic!("{flag}"),

@@ -1,6 +1,8 @@
 //! Classes: made from a roster, served, and played by real clients.
 
 mod clients;
+mod export;
+mod homes;
 mod lab;
 mod lesson;
 mod play;
