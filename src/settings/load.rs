@@ -1,4 +1,4 @@
-//! The layers of the settings and how they come together: defaults < file < environment < flags.
+//! The layers of the settings and how they come together: defaults < file < names of the image < environment < flags.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;

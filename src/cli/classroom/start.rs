@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{ClassArgs, print};
-use crate::classroom::{Address, Classroom, Directory, settings, term};
+use super::{ClassArgs, finish, print};
+use crate::classroom::{Address, Classroom, Directory, homes, settings, term};
 use crate::cli::serve::serve_with;
 use crate::cli::{ServeArgs, failure};
 use crate::server::Server;
@@ -17,6 +17,9 @@ use crate::server::Server;
 pub struct StartArgs {
     #[command(flatten)]
     class: ClassArgs,
+    /// Only let this student in again, by the alias, and do not serve
+    #[arg(long, value_name = "ALIAS", conflicts_with_all = ["exam", "verbose"])]
+    student: Option<String>,
     /// No hints, and the server shows students no ports of theirs
     #[arg(long)]
     exam: bool,
@@ -27,7 +30,13 @@ pub struct StartArgs {
 
 /// `longshore classroom start`.
 pub fn start(args: &StartArgs) -> ExitCode {
-    serve_class(&Directory::at(&args.class.directory), args.exam, args.verbose, "")
+    let directory = Directory::at(&args.class.directory);
+    match &args.student {
+        Some(student) => finish(
+            term::start(&directory, Some(student)).and_then(|()| print(&format!("{student} is let in from now on\n"))),
+        ),
+        None => serve_class(&directory, args.exam, args.verbose, ""),
+    }
 }
 
 /// Serves a class, and says `more` about it.
@@ -37,6 +46,7 @@ pub(super) fn serve_class(directory: &Directory, exam: bool, verbose: u8, more: 
         // First the lesson: with a faulty one nobody is let in.
         let classroom = Classroom::open(directory, exam)?;
         term::start(directory, None)?;
+        classroom.notices().iter().for_each(|notice| eprintln!("note: {notice}"));
         Ok(classroom)
     };
     let classroom = match open() {
@@ -47,7 +57,8 @@ pub(super) fn serve_class(directory: &Directory, exam: bool, verbose: u8, more: 
     serve_with(&serve, async move |server: &Server, stop: &CancellationToken| {
         let following = classroom.give(server, stop.clone());
         print(&(announcement(&classroom, server) + more))?;
-        Ok(vec![following])
+        let homes = tokio::spawn(homes::follow(classroom, stop.clone()));
+        Ok(vec![following, homes])
     })
 }
 
