@@ -18,6 +18,7 @@ mod limits;
 mod listing;
 mod log;
 mod metrics;
+mod page;
 mod permissions;
 mod protocol;
 mod quota;
