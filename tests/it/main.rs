@@ -9,6 +9,7 @@ mod client_certificates;
 mod clients;
 mod data_ports;
 mod embedded;
+mod faults;
 mod fixture;
 mod ftp;
 mod limits;
