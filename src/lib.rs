@@ -9,7 +9,7 @@
 //! - [`storage`] is the files below a root that nothing escapes; [`accounts`] says who may reach which.
 //! - `data` is data connections, and the bytes that go over them straight between socket and storage.
 //! - `tls` is the certificate and encrypted connections, for control and data alike.
-//! - [`ports`] knows IANA's ranges and hands out passive ports.
+//! - [`ports`] knows IANA's ranges and hands out passive ports; `reach` says whether clients get to what they are told.
 //! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
 //! - [`metrics`] counts what happens for Prometheus, and [`http`] is the listener that serves it.
 //! - [`admin`] answers what an operator asks of the running server.
@@ -40,6 +40,7 @@ pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod ports;
+mod reach;
 pub mod server;
 pub mod sessions;
 pub mod settings;

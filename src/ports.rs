@@ -198,7 +198,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// The range that the kernel takes ports for outgoing connections from; Linux's default where it cannot be read.
-fn kernel_range() -> RangeInclusive<u16> {
+pub(crate) fn kernel_range() -> RangeInclusive<u16> {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ends = text.split_whitespace().map(str::parse);
     match (ends.next(), ends.next()) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::control::{Announced, Practice, Shared, serve, serve_probe};
+use crate::accounts::writing;
+use crate::control::{Announced, InForce, Practice, Shared, serve, serve_probe};
 use crate::engine::Homes;
 use crate::limits::{Limits, RememberedFailures, files};
+use crate::reach::{self, Clients, Surroundings};
 use crate::sessions::{Connection, ConnectionKind, Ends, Events, RefusedBecause, Whose};
 use crate::settings::{Faults, ServerSettings, Settings};
 
@@ -100,12 +102,16 @@ impl Server {
         if let Some(advice) = files::advice(settings.limits.max_sessions, listeners.len(), false) {
             tracing::warn!("{advice}");
         }
+        let around = Surroundings::look();
+        advice(&in_force, &around).iter().for_each(|text| tracing::warn!("{text}"));
         let shared = Arc::new(Shared {
             homes: Arc::new(homes),
             limits: Limits::new(settings.limits.clone()),
             events: Events::new(),
             probes: Arc::default(),
             practice: OnceLock::new(),
+            clients: Clients::behind(around.gateway),
+            unreachable_said: Once::new(),
             hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -232,6 +238,7 @@ async fn accept(
                 }
                 match shared.limits.admit(ends.client.ip(), Instant::now()) {
                     Ok(permit) => {
+                        shared.clients.came_from(ends.client.ip()).iter().for_each(|text| tracing::warn!("{text}"));
                         drop(sessions.spawn(serve(Arc::clone(&shared), stream, address, ends, implicit, permit)))
                     }
                     Err(reason) => {
@@ -287,6 +294,13 @@ fn prepare_control(stream: &TcpStream) -> io::Result<()> {
     socket.set_out_of_band_inline(true)?;
     // A client that vanished during a long transfer is noticed in the end.
     socket.set_keepalive(true)
+}
+
+/// What an administrator should look at before clients come, each with its cure.
+fn advice(in_force: &InForce, around: &Surroundings) -> Vec<String> {
+    let mut advice = reach::findings(&in_force.settings, around);
+    advice.extend(writing::warnings(&in_force.accounts));
+    advice
 }
 
 /// Makes the root when it is missing, opens it, and clears what a killed server left behind in it.

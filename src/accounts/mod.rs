@@ -23,6 +23,7 @@ mod password;
 pub(crate) mod privacy;
 mod register;
 mod terms;
+pub(crate) mod writing;
 
 pub use password::PasswordHash;
 pub use terms::Terms;
@@ -152,6 +153,11 @@ impl Accounts {
             return Err(Faults::one(file.display().to_string(), text));
         }
         Ok(Self { register, guest, checks })
+    }
+
+    /// Every account, the guests' last.
+    pub(crate) fn all(&self) -> Vec<Arc<Account>> {
+        self.register.users().accounts().chain(self.guest.clone()).collect()
     }
 
     /// Whether there is a user of this name; guests count when they are let in.

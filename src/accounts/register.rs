@@ -61,6 +61,13 @@ impl Users {
         named.next().map(|(name, _)| name.as_str())
     }
 
+    /// Every user's account, by name.
+    pub fn accounts(&self) -> impl Iterator<Item = Arc<Account>> {
+        let mut accounts: Vec<_> = self.by_name.values().map(|entry| Arc::clone(&entry.account)).collect();
+        accounts.sort_by(|one, other| one.name.cmp(&other.name));
+        accounts.into_iter()
+    }
+
     pub fn knows(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }

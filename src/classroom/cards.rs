@@ -1,6 +1,5 @@
 //! The cards that students get on paper.
 
-use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 
@@ -24,11 +23,16 @@ body { margin: 0; font: 7.5pt/1.25 sans-serif; color: #000; background: #fff; }
 .page:last-child { break-after: auto; }
 .card { box-sizing: border-box; padding: 3mm 4mm; border: 0.3mm dashed #888; overflow: hidden; }
 .card h2 { margin: 0 0 1mm; font-size: 11pt; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-dl { margin: 0 0 1mm; display: grid; grid-template-columns: 16mm auto; font-size: 9pt; }
+dl { margin: 0 0 1.2mm; display: grid; grid-template-columns: 16mm auto; font-size: 9pt; }
 dt { align-self: center; }
 dd { margin: 0; font: bold 13pt/1.2 monospace; overflow-wrap: anywhere; }
-p { margin: 0 0 0.7mm; }
-code { font: 8pt monospace; }
+dd small { margin: 0 1mm 0 8mm; font: 9pt sans-serif; }
+p { margin: 0 0 1.2mm; }
+dl.type { grid-template-columns: 13mm auto; margin: 0; font-size: 7.5pt; }
+dl.type dd { font: 8pt/1.25 monospace; }
+.long dd:first-of-type { font-size: 8.5pt; }
+.long dl.type dd { font-size: 6.5pt; }
+dl.type small { margin: 0; font: 7.5pt sans-serif; }
 </style>
 </head>
 <body>
@@ -104,21 +108,27 @@ pub fn cards(cards: &[Card], address: &Address) -> String {
     html + "</body>\n</html>\n"
 }
 
-fn one(Card { student, password }: &Card, address: &Address) -> String {
+fn one(Card { student, password, pin }: &Card, address: &Address) -> String {
     let [name, alias, user, password] = [&student.name, &student.alias, &student.user, password].map(|it| escape(it));
     let (host, port, url) = (escape(&address.host), address.port, escape(&address.url()));
-    let mut card = format!("<article class=\"card\">\n<h2>{alias} <small>({name})</small></h2>\n<dl>\n");
-    for (what, value) in [("Server", &host), ("Port", &port.to_string()), ("User", &user), ("Password", &password)] {
-        // Writing to a String cannot fail.
-        let _ = writeln!(card, "<dt>{what}</dt><dd>{value}</dd>");
-    }
-    card + &format!(
-        "</dl>\n\
+    // An IPv6 address in full has 39 letters.
+    let class = if host.len() > 24 { "card long" } else { "card" };
+    format!(
+        "<article class=\"{class}\">\n\
+         <h2>{alias} <small>({name})</small></h2>\n\
+         <dl>\n\
+         <dt>Server</dt><dd>{host}</dd>\n\
+         <dt>Port</dt><dd>{port} <small>PIN</small> {pin}</dd>\n\
+         <dt>User</dt><dd>{user}</dd>\n\
+         <dt>Password</dt><dd>{password}</dd>\n\
+         </dl>\n\
          <p>Nothing appears while you type the password. Plain FTP: everybody on this network can read it. Never type \
-         your school's password here.</p>\n\
-         <p>Windows: <code>ftp</code> and then <code>open {host} {port}</code></p>\n\
-         <p>Linux: <code>ftp {host} {port}</code></p>\n\
-         <p>macOS: <code>curl --user {user} {url}</code></p>\n\
+         your school's password here. The PIN is for the page that your teacher shows.</p>\n\
+         <dl class=\"type\">\n\
+         <dt>Windows</dt><dd>ftp <small>and then</small> open {host} {port}</dd>\n\
+         <dt>Linux</dt><dd>ftp {host} {port}</dd>\n\
+         <dt>macOS</dt><dd>curl -u {user} {url}</dd>\n\
+         </dl>\n\
          </article>\n"
     )
 }
@@ -126,11 +136,11 @@ fn one(Card { student, password }: &Card, address: &Address) -> String {
 /// The same as a table for a spreadsheet.
 pub fn credentials(cards: &[Card], address: &Address) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["user", "password", "name", "id", "email", "section", "host", "port"])?;
-    for Card { student, password } in cards {
+    writer.write_record(["user", "password", "name", "id", "email", "section", "host", "port", "pin"])?;
+    for Card { student, password, pin } in cards {
         let Student { user, name, id, email, section, .. } = student;
         let port = address.port.to_string();
-        let cells = [user, password, name, id, email, section, &address.host, &port];
+        let cells = [user, password, name, id, email, section, &address.host, &port, pin];
         writer.write_record(cells.map(|cell| harmless(cell)))?;
     }
     Ok(writer.into_inner()?)
@@ -162,7 +172,7 @@ mod tests {
 
     fn card(name: &str) -> Card {
         let student = Student { user: "otter".into(), alias: "otter".into(), name: name.into(), ..Student::default() };
-        Card { student, password: "river-quick-47".into() }
+        Card { student, password: "river-quick-47".into(), pin: "004711".into() }
     }
 
     fn address(text: &str) -> Address {
@@ -174,13 +184,13 @@ mod tests {
         let html = cards(&[card("Ann")], &address("192.168.1.5:2121"));
         for text in [
             "<dd>192.168.1.5</dd>",
-            "<dd>2121</dd>",
+            "<dd>2121 <small>PIN</small> 004711</dd>",
             "<dd>otter</dd>",
             "<dd>river-quick-47</dd>",
             "Nothing appears while you type the password.",
-            "<code>open 192.168.1.5 2121</code>",
-            "<code>ftp 192.168.1.5 2121</code>",
-            "<code>curl --user otter ftp://192.168.1.5:2121/</code>",
+            "<dt>Windows</dt><dd>ftp <small>and then</small> open 192.168.1.5 2121</dd>",
+            "<dt>Linux</dt><dd>ftp 192.168.1.5 2121</dd>",
+            "<dt>macOS</dt><dd>curl -u otter ftp://192.168.1.5:2121/</dd>",
         ] {
             assert!(html.contains(text), "{text} is not in {html}");
         }

@@ -14,11 +14,13 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 
 use super::credentials::{MOST_STUDENTS, Passwords, alias};
+use super::lesson::Lesson;
+use super::seed::Secret;
 use super::{Change, Directory, Enrolment, Student, Students, files, homes};
-use crate::accounts::PasswordHash;
 use crate::accounts::edit::{AccountsFile, Changes, Kind};
 use crate::accounts::file::{Root, typed_keys};
-use crate::settings::{Flags, Settings, load};
+use crate::accounts::{self, PasswordHash};
+use crate::settings::{Faults, Flags, Settings, load};
 
 /// The group of all students in the accounts file.
 const GROUP: &str = "students";
@@ -46,6 +48,8 @@ pub struct Card {
     pub student: Student,
     /// In clear.
     pub password: String,
+    /// The one that goes with this password, see [`Secret::pin`].
+    pub pin: String,
 }
 
 /// The settings of a class.
@@ -56,6 +60,21 @@ pub fn settings(directory: &Directory) -> anyhow::Result<Settings> {
         bail!("there is no class in {shown}; make one: longshore classroom new {shown} --roster FILE");
     }
     Ok(load(Some(&path), env::vars_os(), &Flags::default())?.settings)
+}
+
+/// The lesson of a class; one without tasks where there is none yet.
+pub fn lesson_of(directory: &Directory) -> Result<Lesson, Faults> {
+    let path = directory.lesson();
+    if path.exists() { Lesson::load(&path) } else { Ok(Lesson::default()) }
+}
+
+/// The PIN that a student has now; `None` where nobody in the accounts file has this user name.
+pub fn pin(directory: &Directory, user: &str) -> anyhow::Result<Option<String>> {
+    let settings = settings(directory)?;
+    let Some(file) = &settings.accounts.file else { return Ok(None) };
+    let users = accounts::file::read(file, &Root::of(&settings)?)?;
+    let secret = Secret::load(directory)?;
+    Ok(users.iter().find(|it| it.name == user).map(|it| secret.pin(user, &it.password)))
 }
 
 impl Class {
@@ -104,12 +123,13 @@ impl Class {
         made: impl Fn(usize, usize) + Sync,
     ) -> anyhow::Result<Vec<Card>> {
         let removed: &[Student] = if remove_missing { &enrolment.missing } else { &[] };
+        let lesson = lesson_of(&self.directory)?;
         let students = self.with_aliases(enrolment, removed)?;
         // First who is who: what breaks off behind it, the next run makes up for.
         files::replace(&self.directory.students(), &Students::new(students.clone()).to_csv()?)?;
         for student in &students {
             let attempt = || format!("cannot make the home of {}", student.user);
-            homes::prepare(&self.directory, student).with_context(attempt)?;
+            homes::prepare(&self.directory, &lesson, student).with_context(attempt)?;
         }
         if !self.accounts.has(Kind::Group, GROUP)? {
             self.accounts.add_group(GROUP, &typed(true, &TERMS))?;
@@ -120,7 +140,7 @@ impl Class {
                 without.push(student);
             }
         }
-        let cards = passwords(without, made)?;
+        let cards = passwords(without, &Secret::load(&self.directory)?, made)?;
         for (Card { student, .. }, hash) in &cards {
             let terms = typed(false, &[("home", &[&student.user]), ("group", &[GROUP])]);
             self.accounts.add_user(&student.user, hash, &terms)?;
@@ -167,7 +187,7 @@ impl Class {
         students: Vec<Student>,
         made: impl Fn(usize, usize) + Sync,
     ) -> anyhow::Result<Vec<Card>> {
-        let cards = passwords(students, made)?;
+        let cards = passwords(students, &Secret::load(&self.directory)?, made)?;
         for (Card { student, .. }, hash) in &cards {
             self.accounts.change_password(&student.user, hash)?;
         }
@@ -212,16 +232,21 @@ pub(super) fn typed(of_groups: bool, terms: &[(&str, &[&str])]) -> Changes {
 }
 
 /// A password for each, with its hash. Hashing takes its time on purpose, so each core does a share.
-fn passwords(students: Vec<Student>, made: impl Fn(usize, usize) + Sync) -> anyhow::Result<Vec<(Card, PasswordHash)>> {
+fn passwords(
+    students: Vec<Student>,
+    secret: &Secret,
+    made: impl Fn(usize, usize) + Sync,
+) -> anyhow::Result<Vec<(Card, PasswordHash)>> {
     let mut passwords = Passwords::default();
     let all = students.len();
-    let cards = students.into_iter().map(|student| Ok(Card { student, password: passwords.make()? }));
-    let cards = Mutex::new(cards.collect::<anyhow::Result<Vec<_>>>()?.into_iter().enumerate());
+    let pairs = students.into_iter().map(|student| Ok((student, passwords.make()?)));
+    let pairs = Mutex::new(pairs.collect::<anyhow::Result<Vec<_>>>()?.into_iter().enumerate());
     let (hashed, done) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
     let work = || -> anyhow::Result<()> {
-        let next = || cards.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-        while let Some((place, card)) = next() {
-            let hash = PasswordHash::create(card.password.as_bytes())?;
+        let next = || pairs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+        while let Some((place, (student, password))) = next() {
+            let hash = PasswordHash::create(password.as_bytes())?;
+            let card = Card { pin: secret.pin(&student.user, &hash), student, password };
             hashed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, card, hash));
             made(done.fetch_add(1, Ordering::Relaxed) + 1, all);
         }

@@ -27,7 +27,7 @@ const ANIMALS_AND_PLANTS: &str = "\
     walnut walrus warbler wasp weasel whale wheat willow wisteria wolf wombat woodpecker wren yak yarrow yew zebra";
 
 /// What passwords begin with: without an `l`, which looks like a 1.
-const NOUNS: &str = "\
+pub(super) const NOUNS: &str = "\
     acorn anchor apron arrow atom autumn badge bag baker band banjo barn basin basket beach bead beam bear bench berry \
     bird biscuit boat bonnet book boot bread breeze brick bridge broom brush bucket bus bush button cabin cake camera canoe \
     car carpet cart case chair cheese chess chin chimney circus coat coin comb comet cookie corn cousin \
@@ -44,7 +44,7 @@ const NOUNS: &str = "\
     wind window winter wish wizard wood yacht yard year zoo";
 
 /// What stands in the middle of passwords: without an `l`, too.
-const ADJECTIVES: &str = "\
+pub(super) const ADJECTIVES: &str = "\
     amber ancient arctic autumn average awake basic bent best better big bitter brave bright bronze brown busy \
     careful certain cheap chief common correct cosy crimson crisp curious current damp daring dark dear decent deep direct \
     distant dry eager early easy eastern elastic empty even exact extra fair famous fancy fast fat favourite fine firm first \

@@ -90,6 +90,7 @@ impl Row {
             (&mut student.email, &entry.email),
             (&mut student.login, &entry.login),
             (&mut student.section, &entry.section),
+            (&mut student.lms_id, &entry.lms_id),
         ];
         // A list of names takes nobody's id away.
         for (field, new) in fields.into_iter().filter(|(_, new)| !new.is_empty()) {

@@ -1,4 +1,4 @@
-//! The students' homes: their own, with the class's materials and folders to hand in.
+//! The students' homes: their own, with the class's materials, folders to hand in, and the lesson's quest folders.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -6,11 +6,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Directory, Student};
+use super::lesson::Lesson;
+use super::{Directory, Student, quest};
 use crate::storage::record_owner;
 
 /// Makes or repairs a student's home, touching nothing of the student's own.
-pub fn prepare(directory: &Directory, student: &Student) -> io::Result<()> {
+pub fn prepare(directory: &Directory, lesson: &Lesson, student: &Student) -> io::Result<()> {
     let home = directory.home(&student.user);
     fs::create_dir_all(&home)?;
     Materials::of(directory)?.give(&home)?;
@@ -20,7 +21,7 @@ pub fn prepare(directory: &Directory, student: &Student) -> io::Result<()> {
         // Where one may only add, only one's own is seen.
         record_owner(&File::open(&assignment)?, &student.user);
     }
-    Ok(())
+    lesson.folders().try_for_each(|folder| quest::give(directory, student, folder))
 }
 
 /// The class's materials as they are now. Two of them are equal when nothing has changed in between.
@@ -148,6 +149,7 @@ fn entries(path: &Path) -> io::Result<Vec<fs::DirEntry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classroom::lesson::Task;
 
     fn class() -> (tempfile::TempDir, Directory, Student) {
         let base = tempfile::tempdir().unwrap();
@@ -155,23 +157,32 @@ mod tests {
         fs::create_dir_all(directory.materials().join("more")).unwrap();
         fs::create_dir_all(directory.handin().join("lab1")).unwrap();
         fs::write(directory.materials().join("readme.txt"), "one").unwrap();
+        fs::write(directory.secret(), "secret").unwrap();
         fs::write(directory.materials().join("more/a"), "a").unwrap();
         (base, directory, Student { user: "otter".into(), ..Student::default() })
+    }
+
+    fn lesson() -> Lesson {
+        let folder = toml::from_str("path = \"/quest/five\"\nfiles = [{ name = \"a.txt\" }]").unwrap();
+        let task = Task { folder: Some(folder), ..Task::default() };
+        Lesson { tasks: vec![task], ..Lesson::default() }
     }
 
     #[test]
     fn a_home_has_the_materials_and_the_folders_to_hand_in_and_keeps_what_is_the_students() {
         let (_base, directory, student) = class();
-        prepare(&directory, &student).unwrap();
+        prepare(&directory, &lesson(), &student).unwrap();
         let home = directory.home("otter");
         assert_eq!(fs::read(home.join("materials/more/a")).unwrap(), b"a");
         fs::write(home.join("own"), "own").unwrap();
         fs::write(home.join("handin/lab1/report"), "report").unwrap();
         fs::remove_dir_all(home.join("materials")).unwrap();
-        prepare(&directory, &student).unwrap();
+        fs::remove_dir_all(home.join("quest")).unwrap();
+        prepare(&directory, &lesson(), &student).unwrap();
         assert_eq!(fs::read(home.join("own")).unwrap(), b"own");
         assert_eq!(fs::read(home.join("handin/lab1/report")).unwrap(), b"report");
         assert_eq!(fs::read(home.join("materials/readme.txt")).unwrap(), b"one");
+        assert!(fs::read_to_string(home.join("quest/five/a.txt")).unwrap().contains("made for otter"));
     }
 
     #[test]
@@ -179,14 +190,14 @@ mod tests {
         let (_base, directory, student) = class();
         fs::remove_dir_all(directory.materials()).unwrap();
         fs::remove_dir_all(directory.handin()).unwrap();
-        prepare(&directory, &student).unwrap();
+        prepare(&directory, &lesson(), &student).unwrap();
         assert!(directory.home("otter").join("handin").is_dir());
     }
 
     #[test]
     fn materials_follow_their_master() {
         let (_base, directory, student) = class();
-        prepare(&directory, &student).unwrap();
+        prepare(&directory, &lesson(), &student).unwrap();
         let (master, place) = (directory.materials(), directory.home("otter").join("materials"));
         let before = Materials::of(&directory).unwrap();
         assert_eq!(before, Materials::of(&directory).unwrap());
@@ -205,16 +216,16 @@ mod tests {
     #[test]
     fn a_copy_is_known_again_and_replaced_when_the_master_is_another() {
         let (_base, directory, student) = class();
-        prepare(&directory, &student).unwrap();
+        prepare(&directory, &lesson(), &student).unwrap();
         let (master, place) =
             (directory.materials().join("readme.txt"), directory.home("otter").join("materials/readme.txt"));
         fs::remove_file(&place).unwrap();
         copy(&master, &place).unwrap();
         let copied = fs::metadata(&place).unwrap().ino();
-        prepare(&directory, &student).unwrap();
+        prepare(&directory, &lesson(), &student).unwrap();
         assert_eq!(fs::metadata(&place).unwrap().ino(), copied);
         fs::write(&master, "longer").unwrap();
-        prepare(&directory, &student).unwrap();
+        prepare(&directory, &lesson(), &student).unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"longer");
     }
 }

@@ -31,6 +31,8 @@ pub struct Entry {
     pub login: String,
     /// The section or group.
     pub section: String,
+    /// The learning platform's own number.
+    pub lms_id: String,
 }
 
 /// A list without faults.
@@ -175,7 +177,7 @@ impl Reader<'_> {
                 self.fault(line, format!("{what} has {length} characters; shorten it to {LONGEST_CELL}"));
             }
         }
-        let entry = Entry { line, name, id, email, login, section: cell(Field::Section) };
+        let entry = Entry { line, name, id, email, login, section: cell(Field::Section), lms_id: cell(Field::LmsId) };
         (self.faults.iter().len() == faults).then_some(entry)
     }
 

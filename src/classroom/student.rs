@@ -22,6 +22,9 @@ pub struct Student {
     pub section: String,
     /// The school's login name, such as Canvas' `SIS Login ID` or Moodle's `username`; may be empty.
     pub login: String,
+    /// The learning platform's own number: Canvas' `ID`, nbgrader's `lms_user_id`; may be empty.
+    #[serde(default)]
+    pub lms_id: String,
 }
 
 /// All of them, in the order of the roster.

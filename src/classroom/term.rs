@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::class::{Class, move_homes, typed};
-use super::{Directory, Student, homes};
+use super::class::{Class, lesson_of, move_homes, typed};
+use super::lesson::Lesson;
+use super::seed::Secret;
+use super::{Directory, Student, homes, quest};
 use crate::accounts::edit::Kind;
 use crate::admin::{Client, Request, place};
 use crate::sessions::Whose;
@@ -36,9 +38,9 @@ pub struct Moved {
 /// Lets all students of a class in, or one, and makes or repairs their homes.
 pub fn start(directory: &Directory, user: Option<&str>) -> anyhow::Result<()> {
     let class = Class::open(directory)?;
-    let students = class.chosen(user)?;
+    let (lesson, students) = (lesson_of(directory)?, class.chosen(user)?);
     for student in &students {
-        prepare(directory, student)?;
+        prepare(directory, &lesson, student)?;
     }
     class.admit(&students, true)
 }
@@ -52,12 +54,18 @@ pub fn end(directory: &Directory, user: Option<&str>) -> anyhow::Result<Sessions
     Ok(end_sessions(&settings, &students))
 }
 
-/// Moves homes to the archive and makes them anew; with `keep_handin` what was handed in stays. A home in which there is
-/// nothing of the student's stays as it is.
+/// Moves homes to the archive and makes them anew; with `keep_handin` what was handed in stays. In a home in which there
+/// is nothing of the student's, quest folders are made whole again.
 pub fn reset(directory: &Directory, user: Option<&str>, keep_handin: bool) -> anyhow::Result<Moved> {
     let class = Class::open(directory)?;
-    let mut used = class.chosen(user)?;
-    used.retain(|student| own_files(&directory.home(&student.user)) > 0);
+    let givens = Givens::of(directory)?;
+    let (used, unused): (Vec<Student>, Vec<Student>) =
+        class.chosen(user)?.into_iter().partition(|student| givens.own_files(directory, student) > 0);
+    for student in &unused {
+        prepare(directory, &givens.lesson, student)?;
+        let mut folders = givens.lesson.folders();
+        folders.try_for_each(|folder| quest::restore(directory, student, folder).map(drop))?;
+    }
     if used.is_empty() {
         return Ok(Moved { place: None, homes: 0, sessions: Sessions::Ended(0) });
     }
@@ -69,7 +77,7 @@ pub fn reset(directory: &Directory, user: Option<&str>, keep_handin: bool) -> an
                 .and_then(|()| fs::rename(&old, new.join("handin")))
                 .with_context(|| format!("cannot keep {}; move it to {} by hand", old.display(), new.display()))?;
         }
-        prepare(directory, student)?;
+        prepare(directory, &givens.lesson, student)?;
     }
     // They have the old homes open.
     let sessions = end_sessions(class.settings(), &used);
@@ -119,8 +127,8 @@ fn move_record(class: &Directory, archived: &Directory) -> anyhow::Result<()> {
 
 /// How many files of their own all students have, or one: what a reset would move.
 pub fn count_own_files(directory: &Directory, user: Option<&str>) -> anyhow::Result<usize> {
-    let students = Class::open(directory)?.chosen(user)?;
-    Ok(students.iter().map(|student| own_files(&directory.home(&student.user))).sum())
+    let (students, givens) = (Class::open(directory)?.chosen(user)?, Givens::of(directory)?);
+    Ok(students.iter().map(|student| givens.own_files(directory, student)).sum())
 }
 
 impl Class {
@@ -135,20 +143,35 @@ impl Class {
     }
 }
 
-fn prepare(directory: &Directory, student: &Student) -> anyhow::Result<()> {
-    homes::prepare(directory, student).with_context(|| format!("cannot make the home of {}", student.user))
+fn prepare(directory: &Directory, lesson: &Lesson, student: &Student) -> anyhow::Result<()> {
+    homes::prepare(directory, lesson, student).with_context(|| format!("cannot make the home of {}", student.user))
 }
 
-/// The files in a home other than the class's materials.
-fn own_files(home: &Path) -> usize {
-    files_below(home, Some(&home.join("materials")))
+/// What homes have that is not the students' own.
+struct Givens {
+    lesson: Lesson,
+    secret: Secret,
+}
+
+impl Givens {
+    fn of(directory: &Directory) -> anyhow::Result<Self> {
+        Ok(Self { lesson: lesson_of(directory)?, secret: Secret::load(directory)? })
+    }
+
+    /// The files in a home other than the class's materials and what is in quest folders as it was given.
+    fn own_files(&self, directory: &Directory, student: &Student) -> usize {
+        let (home, folders) = (directory.home(&student.user), self.lesson.folders().collect::<Vec<_>>());
+        let (materials, places) = (home.join("materials"), quest::places(&home, &self.secret, &student.user, &folders));
+        let is_given = |path: &Path| path == materials || places.get(path).is_some_and(|given| given.is_at(path));
+        files_below(&home, &is_given)
+    }
 }
 
 /// What cannot be read counts for one.
-fn files_below(directory: &Path, but: Option<&Path>) -> usize {
+fn files_below(directory: &Path, is_given: &dyn Fn(&Path) -> bool) -> usize {
     let count = |entry: io::Result<fs::DirEntry>| match entry {
-        Ok(entry) if but == Some(&entry.path()) => 0,
-        Ok(entry) if entry.file_type().is_ok_and(|kind| kind.is_dir()) => files_below(&entry.path(), None),
+        Ok(entry) if is_given(&entry.path()) => 0,
+        Ok(entry) if entry.file_type().is_ok_and(|kind| kind.is_dir()) => files_below(&entry.path(), is_given),
         _ => 1,
     };
     match fs::read_dir(directory) {

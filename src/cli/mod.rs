@@ -8,8 +8,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::accounts::{Accounts, privacy};
+use crate::accounts::{Accounts, privacy, writing};
 use crate::limits::files;
+use crate::reach::{self, Surroundings};
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::{Faults, Flags, Loaded, load_usable};
 use crate::tls::Tls;
@@ -226,6 +227,9 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     let name = args.config.as_deref().map_or("the configuration".into(), Path::to_string_lossy);
     writeln!(text, "\n{name} looks good")?;
     print(&text)?;
+    let mut advice = reach::findings(&loaded.settings, &Surroundings::look());
+    advice.extend(writing::warnings(&Accounts::load(&loaded.settings)?));
+    advice.iter().for_each(|text| eprintln!("warning: {text}"));
     // As `serve` will find it: it raises the soft limit.
     let settings = &loaded.settings;
     if let Some(advice) =

@@ -19,7 +19,7 @@ mod status;
 mod transfers;
 mod wire;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -29,6 +29,7 @@ use crate::accounts::Accounts;
 use crate::engine::Homes;
 use crate::limits::Limits;
 use crate::ports::PassivePorts;
+use crate::reach::Clients;
 use crate::sessions::Events;
 use crate::settings::Settings;
 use crate::tls::Tls;
@@ -59,6 +60,10 @@ pub(crate) struct Shared {
     pub probes: Arc<Probes>,
     /// Who gives lessons here.
     pub practice: OnceLock<Arc<dyn Practice>>,
+    /// Where clients come from, in case that is one place only.
+    pub clients: Clients,
+    /// Whether it was said that PASV tells clients what they cannot reach.
+    pub unreachable_said: Once,
     /// Who may compute a step of a digest now.
     pub hashing: Arc<Semaphore>,
     /// Sessions finish what they are doing and leave.

@@ -13,6 +13,7 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::data::Offer;
 use crate::ports::{PassiveListener, PortClass};
+use crate::reach;
 use crate::sessions::{Ends, Mode, What};
 use crate::settings::{Advertised, Epsv, PassiveAddress};
 
@@ -35,6 +36,9 @@ impl Session {
             Ok(address) => address,
             Err(reply) => return reply,
         };
+        if let Some(text) = reach::private_to_public(address, ends.client.ip()) {
+            self.shared.unreachable_said.call_once(|| tracing::warn!("{text}"));
+        }
         let listener = match self.passive_listener() {
             Ok(listener) => listener,
             Err(reply) => return reply,

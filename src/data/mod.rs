@@ -1,7 +1,7 @@
 //! Data connections: opened as the client and the server agreed, and the bytes that go over them, straight between
 //! socket and storage.
 
-mod ascii;
+pub(crate) mod ascii;
 mod carry;
 mod open;
 

@@ -6,11 +6,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::task::spawn_blocking;
 
-use super::Server;
+use super::{Server, advice};
 use crate::accounts::Accounts;
 use crate::control::InForce;
 use crate::limits::files;
 use crate::ports::PassivePorts;
+use crate::reach::Surroundings;
 use crate::settings::keys::{self, KEYS};
 use crate::settings::{Faults, Loaded, Settings};
 use crate::tls::Tls;
@@ -122,6 +123,10 @@ impl Server {
         {
             tracing::warn!("{advice}");
         }
+        let around = Surroundings::look();
+        let known = advice(&before, &around);
+        let news = advice(&next, &around);
+        news.iter().filter(|text| !known.contains(text)).for_each(|text| tracing::warn!("{text}"));
         self.shared.limits.change(settings.limits);
         self.shared.put_in_force(next);
         commits.into_iter().for_each(|commit| commit());

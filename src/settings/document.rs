@@ -32,6 +32,12 @@ pub(crate) fn read(path: &Path, missing: &str) -> (Table, Faults) {
 ///
 /// `config` could parse TOML too, but it keeps no lines, and an error that names no line is half an error.
 pub(crate) fn parse(text: &str, name: &str) -> (Table, Faults) {
+    let (table, lines, faults) = tree(text, name);
+    (lines.table(table), faults)
+}
+
+/// The same with spans, for which the lines are given.
+pub(crate) fn tree<'a>(text: &'a str, name: &'a str) -> (DeTable<'a>, Lines<'a>, Faults) {
     let lines = Lines { text, name };
     let (table, mut errors) = DeTable::parse_recoverable(text);
     // The parser reports an unclosed bracket before what it found inside, and often one slip several times.
@@ -46,11 +52,11 @@ pub(crate) fn parse(text: &str, name: &str) -> (Table, Faults) {
         };
         faults.push(lines.origin(error.span()), what);
     }
-    (lines.table(table.into_inner()), faults)
+    (table.into_inner(), lines, faults)
 }
 
 /// Turns parsed tables into values with origins.
-struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     text: &'a str,
     name: &'a str,
 }
@@ -64,7 +70,7 @@ impl Lines<'_> {
     }
 
     /// `file:line` of a span.
-    fn origin(&self, span: Option<Range<usize>>) -> String {
+    pub fn origin(&self, span: Option<Range<usize>>) -> String {
         format!("{}:{}", self.name, self.number(span))
     }
 

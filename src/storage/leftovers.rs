@@ -1,9 +1,9 @@
 //! What a server that was killed left behind.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use cap_std::fs::Dir;
@@ -19,15 +19,16 @@ pub(super) fn temporary_name(old: FileId, salt: &str) -> Vec<u8> {
     [RESERVED_PREFIX, format!("{:x}-{salt}", old.inode).as_bytes()].concat()
 }
 
-/// What a home is called while it is made.
-pub(super) fn unfinished_home(salt: &str) -> Vec<u8> {
-    [RESERVED_PREFIX, UNFINISHED_HOME, salt.as_bytes()].concat()
+/// What a directory is called while it is made: a name of its own each time.
+pub(crate) fn unfinished_name() -> io::Result<OsString> {
+    let salt = format!("{:016x}", getrandom::u64().map_err(io::Error::other)?);
+    Ok(OsString::from_vec([RESERVED_PREFIX, UNFINISHED, salt.as_bytes()].concat()))
 }
 
-const UNFINISHED_HOME: &[u8] = b"home-";
+const UNFINISHED: &[u8] = b"home-";
 
-fn is_unfinished_home(name: &CStr) -> bool {
-    name.to_bytes().strip_prefix(RESERVED_PREFIX).is_some_and(|rest| rest.starts_with(UNFINISHED_HOME))
+fn is_unfinished(name: &CStr) -> bool {
+    name.to_bytes().strip_prefix(RESERVED_PREFIX).is_some_and(|rest| rest.starts_with(UNFINISHED))
 }
 
 /// The inode that the temporary file `name` was to replace.
@@ -90,8 +91,8 @@ fn is_directory(directory: impl AsFd, name: &CStr, file_type: FileType) -> bool 
 fn remove(directory: &Dir, name: &CStr, broken: &BrokenReplacements) -> bool {
     let device = match stat_name(directory, name) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_file() => stat.st_dev,
-        // A home that was not finished; see `make_home`. Nobody else may have the name.
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() && is_unfinished_home(name) => {
+        // A directory that was not finished, such as a home; see `make_home`. Nobody else may have the name.
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() && is_unfinished(name) => {
             return directory.remove_dir_all(OsStr::from_bytes(name.to_bytes())).is_ok();
         }
         _ => return false,

@@ -41,6 +41,7 @@ pub use hash::{Algorithm, Hasher};
 pub use home::Home;
 pub(crate) use home::record_owner;
 pub use leftovers::clear_leftovers;
+pub(crate) use leftovers::unfinished_name;
 pub use listing::{ListRequest, Listing, Style};
 pub use machine::{FactSet, machine_line, modification_time};
 pub use new_home::make_home;

@@ -1,15 +1,13 @@
 //! Homes that are made when they are first needed.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
-use super::leftovers::unfinished_home;
+use super::leftovers::unfinished_name;
 
 /// Makes the directory `path` below `root` with the contents of `template`. It appears when it is complete.
 ///
@@ -17,8 +15,7 @@ use super::leftovers::unfinished_home;
 pub fn make_home(root: &Dir, path: &Path, template: Option<&Path>) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     root.create_dir_all(parent)?;
-    let salt = getrandom::u64().map_err(io::Error::other)?;
-    let unfinished = parent.join(OsStr::from_bytes(&unfinished_home(&format!("{salt:016x}"))));
+    let unfinished = parent.join(unfinished_name()?);
     root.create_dir(&unfinished)?;
     let filled = match template {
         Some(template) => root.open_dir(&unfinished).and_then(|home| copy_contents(template, &home)),
@@ -81,7 +78,7 @@ mod tests {
         assert!(path("root/class/ann/dir").is_dir());
         assert_eq!(fs::read_dir(path("root/class")).unwrap().count(), 1);
         // What a killed server has begun is cleared.
-        let begun = path("root/class").join(OsStr::from_bytes(&unfinished_home("12")));
+        let begun = path("root/class").join(unfinished_name().unwrap());
         fs::create_dir_all(begun.join("dir")).unwrap();
         assert_eq!(clear_leftovers(&root, &BrokenReplacements::default()), 1);
         assert_eq!(fs::read_dir(path("root/class")).unwrap().count(), 1);

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread::sleep;
@@ -12,6 +13,11 @@ pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Debian with systemd as a container's first process.
 const SYSTEMD: &str = "longshore-test/systemd:bookworm";
+
+/// Where cargo builds.
+pub fn target() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_longshore")).ancestors().nth(2).unwrap()
+}
 
 /// Whether there is an engine; if not, the test's output says that nothing was shown.
 pub fn is_there() -> bool {
@@ -72,11 +78,11 @@ pub struct Container(String);
 impl Container {
     /// A machine that systemd has booted, with the Debian package in `/package`.
     pub fn booted() -> Self {
-        let package = concat!(env!("CARGO_MANIFEST_DIR"), "/target/package:/package:ro");
+        let package = format!("{}/package:/package:ro", target().display());
         let mut command = Command::new("docker");
         command.args(["run", "--detach", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]);
         command.args(["--security-opt", "seccomp=unconfined", "--tmpfs", "/run", "--tmpfs", "/run/lock"]);
-        command.args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", package]);
+        command.args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", &package]);
         let container = Self(run(command.args([systemd_image(), "/sbin/init"])).trim().to_owned());
         poll("systemd has booted", || {
             let output = container.command(&["systemctl", "is-system-running"]).output().unwrap();

@@ -7,7 +7,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::engine::{Container, Control, is_there, poll, run};
+use crate::engine::{Container, Control, is_there, poll, run, target};
 
 const CONFIG: &str = "/etc/longshore/longshore.toml";
 
@@ -19,7 +19,7 @@ fn installed() -> Option<Container> {
     }
     BUILT.call_once(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/config/package/build-deb");
-        run(Command::new(script).args(["--profile", "dev"]));
+        run(Command::new(script).args(["--profile", "dev"]).env("CARGO_TARGET_DIR", target()));
     });
     let container = Container::booted();
     container.shell("apt-get install -y /package/longshore_*.deb");

@@ -20,6 +20,7 @@ mod permissions;
 mod protocol;
 mod quota;
 mod rates;
+mod reach;
 mod readme;
 mod reload;
 mod shutdown;

@@ -12,12 +12,13 @@ pub(super) enum Field {
     Email,
     Login,
     Section,
+    LmsId,
 }
 
 /// Every field with what it is called and the headers that mean it, letters and digits in small letters only. Of two
 /// columns of a roster that mean the same, the header that comes first here is taken: Canvas has its own number as `ID`
 /// beside the school's, and GitHub Classroom's `identifier` is the school's.
-const HEADERS: [(Field, &str, &[&str]); 7] = [
+const HEADERS: [(Field, &str, &[&str]); 8] = [
     (
         Field::Name,
         "the name",
@@ -74,7 +75,11 @@ const HEADERS: [(Field, &str, &[&str]); 7] = [
             "clase",
         ],
     ),
+    (Field::LmsId, "the learning platform's id", &["lmsuserid", "canvasuserid"]),
 ];
+
+/// Where one of these is, `ID` is Canvas' own number.
+const OF_CANVAS: [&str; 2] = ["sisuserid", "sisloginid"];
 
 /// The columns that are used, by field, and the headers of those that are not.
 #[derive(Debug)]
@@ -94,7 +99,10 @@ impl Columns {
             let found = || known.iter().filter_map(|known| written.iter().position(|written| written == known));
             found().find(|place| filled(*place)).or_else(|| found().next())
         };
-        let places = HEADERS.each_ref().map(choose);
+        let mut places = HEADERS.each_ref().map(choose);
+        if written.iter().any(|header| OF_CANVAS.contains(&&header[..])) {
+            places[Field::LmsId as usize] = written.iter().position(|header| header == "id");
+        }
         if places.iter().all(Option::is_none) {
             return None;
         }
@@ -168,8 +176,18 @@ mod tests {
         let header = "Student,ID,SIS User ID,SIS Login ID,Section".split(',').collect();
         let row = StringRecord::from(vec!["Ann", "100", "s7", "ann", "3B"]);
         let canvas = Columns::of(&header, |_| true).unwrap();
-        assert_eq!((canvas.cell(Field::Id, &row), &canvas.unused[..]), ("s7", &["ID".to_owned()][..]));
+        assert_eq!([Field::Id, Field::LmsId].map(|it| canvas.cell(it, &row)), ["s7", "100"]);
+        assert!(canvas.unused.is_empty());
         let without = Columns::of(&header, |place| place != 2).unwrap();
         assert_eq!(without.cell(Field::Id, &row), "100");
+    }
+
+    #[test]
+    fn an_id_is_the_schools_own_outside_of_canvas() {
+        for (header, expected) in [("id,first_name,lms_user_id", ["7", "77"]), ("id,name,colour", ["7", ""])] {
+            let columns = columns(header).unwrap();
+            let row = StringRecord::from(vec!["7", "Ann", "77"]);
+            assert_eq!([Field::Id, Field::LmsId].map(|it| columns.cell(it, &row)), expected, "{header}");
+        }
     }
 }

@@ -362,3 +362,56 @@ fn an_archived_class_has_lost_nothing_and_can_begin_again() {
     desk.enrol("");
     assert!(desk.class("root").join(&ann.0).join("materials/readme.txt").exists());
 }
+
+const LESSON: &str = r#"
+title = "Practice"
+[[task]]
+id = "C7"
+title = "Delete"
+ask = "Delete all but one."
+points = 1
+hint = ""
+folder = { path = "/quest/clean", files = [{ name = "a.log" }, { name = "keep.me" }] }
+need = [{ did = "delete", files = ["/quest/clean/a.log"] }]
+"#;
+
+#[test]
+fn a_reset_makes_quest_folders_whole_and_moves_only_homes_with_something_of_the_students() {
+    let desk = Desk::new(MOODLE);
+    fs::create_dir(desk.class("")).unwrap();
+    fs::write(desk.class("lesson.toml"), LESSON).unwrap();
+    desk.enrol(" --credentials");
+    let (ann, bob) = (desk.login_of("0042"), desk.login_of("0043"));
+    let place = |user: &str, name: &str| desk.class("root").join(user).join("quest").join(name);
+    let words = [&ann, &bob].map(|(user, _)| fs::read_to_string(place(user, "clean/a.log")).unwrap());
+    assert_ne!(words[0], words[1]);
+    let (_server, address) = desk.serve();
+    let mut anns = session(address, &ann, "own");
+    for file in ["a.log", "keep.me"] {
+        anns.expect(250, format!("DELE /quest/clean/{file}"));
+    }
+    let mut bobs = Ftp::connect(address);
+    bobs.login(&bob.0, &bob.1);
+    bobs.expect(250, "DELE /quest/clean/a.log");
+
+    let text = desk.done("reset class --yes");
+    assert!(text.contains("homes moved to") && text.contains(": 1; "), "{text}");
+    for (user, word) in [&ann.0, &bob.0].into_iter().zip(words) {
+        assert_eq!(fs::read_to_string(place(user, "clean/a.log")).unwrap(), word);
+        assert!(place(user, "clean/keep.me").exists());
+    }
+    assert!(!desk.class("root").join(&ann.0).join("own").exists());
+    bobs.lives();
+    assert_eq!(desk.done("reset class"), "there was nothing to move\n");
+}
+
+#[test]
+fn a_faulty_lesson_is_named_before_anybody_is_enrolled() {
+    let desk = Desk::new(MOODLE);
+    fs::create_dir(desk.class("")).unwrap();
+    fs::write(desk.class("lesson.toml"), LESSON.replace("points = 1", "points = 0")).unwrap();
+    let output = desk.run("new class --roster roster.csv --address 192.0.2.5:2121");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("lesson.toml:3") && text.contains("0 points"), "{text}");
+    assert!(!desk.class("students.csv").exists());
+}
