@@ -18,6 +18,7 @@ use unftp_sbe_fs::{Filesystem, Meta};
 use super::login::Visitor;
 use super::{Desk, escape};
 use crate::accounts::Account;
+use crate::blocking::briefly;
 use crate::storage::rights::Action;
 use crate::storage::{BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers, make_home};
 
@@ -127,7 +128,7 @@ impl Backend {
         };
         let plain = escape::from_ascii(path);
         let path = VirtualPath::root().resolve(plain.as_os_str().as_bytes()).map_err(|fault| self.refuse(fault))?;
-        room.storage.permit(action, &path).map_err(|fault| self.refuse(fault))?;
+        briefly(|| room.storage.permit(action, &path)).map_err(|fault| self.refuse(fault))?;
         Ok((room, path))
     }
 
@@ -173,7 +174,7 @@ impl StorageBackend<Visitor> for Backend {
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Rmdir, path.as_ref())?;
-        let gone = room.storage.look_before_removal(&path);
+        let gone = briefly(|| room.storage.look_before_removal(&path));
         let removed = room.place.filesystem.rmd(visitor, path.relative()).await;
         room.storage.count_out(gone.filter(|_| removed.is_ok()));
         self.explain(Action::Rmdir, &path, removed)
@@ -181,7 +182,7 @@ impl StorageBackend<Visitor> for Backend {
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Delete, path.as_ref())?;
-        let gone = room.storage.look_before_removal(&path);
+        let gone = briefly(|| room.storage.look_before_removal(&path));
         let removed = room.place.filesystem.del(visitor, path.relative()).await;
         room.storage.count_out(gone.filter(|_| removed.is_ok()));
         self.explain(Action::Delete, &path, removed)
@@ -191,13 +192,13 @@ impl StorageBackend<Visitor> for Backend {
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _: &Visitor, from: P, to: P) -> Result<()> {
         let (room, from) = self.enter_with(Action::Rename, from.as_ref())?;
         let (_, to) = self.enter_with(Action::Create, to.as_ref())?;
-        room.storage.rename(&from, &to).map_err(|fault| self.refuse(fault))
+        briefly(|| room.storage.rename(&from, &to)).map_err(|fault| self.refuse(fault))
     }
 
     /// One stat: unftp-sbe-fs would list the whole directory, and would not follow a link to one.
     async fn cwd<P: AsRef<Path> + Send + Debug>(&self, _: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::List, path.as_ref())?;
-        room.storage.enter(&path).map_err(|fault| self.refuse(fault))
+        briefly(|| room.storage.enter(&path)).map_err(|fault| self.refuse(fault))
     }
 
     // Control never asks the engine for these: transfers and listings are the data plane's.

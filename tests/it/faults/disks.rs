@@ -1,8 +1,10 @@
 //! Disks that fail: nothing that was there is lost, nothing that failed is called complete, and nobody else waits.
 
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use fuser::Errno;
+use rustix::process::Signal;
 
 use super::fuse::{Disk, Op};
 use crate::fixture::{Server, noise, poll};
@@ -51,57 +53,87 @@ fn a_healthy_disk_over_fuse_serves_as_any_other() {
 fn a_write_that_fails_at_the_close_loses_no_old_file_and_is_not_called_complete() {
     let Some((server, disk)) = on_a_disk() else { return };
     disk.put("old", b"the old contents");
+    disk.put("log", b"the log");
     let mut ftp = Ftp::anonymous(&server);
     for (error, code) in [(Errno::EIO, 451), (Errno::ENOSPC, 452), (Errno::EDQUOT, 452)] {
         disk.fail(Op::Flush, "", error);
         assert_eq!(try_put(&mut ftp, "STOR old", &noise(100_000, 2)), code);
         assert_eq!(try_put(&mut ftp, "STOR new", b"new"), code);
-        assert_eq!(try_put(&mut ftp, "APPE old", b""), code);
+        assert_eq!(try_put(&mut ftp, "APPE log", b"more"), code);
         disk.heal();
         assert_eq!(disk.read("old").unwrap(), b"the old contents");
         ftp.expect(250, "DELE new");
     }
     ftp.put("STOR old", b"now it works");
-    assert_eq!(disk.names(), ["old"]);
+    assert_eq!(disk.names(), ["log", "old"]);
+}
+
+/// How many of the server's threads wait for a disk: for its answer, or for another one that does.
+fn waiting(server: &Server) -> usize {
+    let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let waits = |thread: io::Result<fs::DirEntry>| {
+        let of = |name: &str| fs::read_to_string(thread.as_ref().unwrap().path().join(name)).unwrap_or_default();
+        of("stack").contains("fuse") || of("status").contains("State:\tD")
+    };
+    threads.map(waits).filter(|waits| *waits).count()
 }
 
 #[test]
 fn a_disk_that_answers_nothing_holds_up_nobody_elsewhere() {
+    const LINES: [&str; 12] = [
+        "SIZE slow/x",
+        "RETR slow/x",
+        "STOR slow/new",
+        "CWD slow",
+        "MLST slow/x",
+        "LIST slow",
+        "STOR slow/x",
+        "MFMT 20260102030405 slow/x",
+        "RNFR slow/x",
+        "APPE slow/x",
+        "DELE slow/x",
+        "SITE CHMOD 600 slow/x",
+    ];
     let (disk, device) = Disk::new();
-    let Some(builder) = Server::builder().admin().file("healthy/x", "x").fuse("slow", device) else { return };
+    let healthy = Server::builder().admin().server("shutdown_grace = 1").file("healthy/x", "x");
+    let Some(builder) = healthy.fuse("slow", device) else { return };
     let mut server = builder.start();
     disk.put("x", b"slow");
-    let mut stuck: Vec<Ftp> = (0..24).map(|_| Ftp::anonymous(&server)).collect();
+    let mut stuck: Vec<Ftp> = (0..3 * LINES.len()).map(|_| Ftp::anonymous(&server)).collect();
     let ports: Vec<_> = stuck.iter_mut().map(Ftp::passive).collect();
     let mut other = Ftp::anonymous(&server);
-    let hanging = disk.hang();
-    let lines = ["SIZE slow/x", "RETR slow/x", "STOR slow/new", "CWD slow", "MLST slow/x", "LIST slow", "STOR slow/x",
-        "MFMT 20260102030405 slow/x", "RNFR slow/x", "APPE slow/x", "DELE slow/x", "SITE CHMOD 600 slow/x"];
-    for (ftp, line) in stuck.iter_mut().zip(lines.iter().cycle()) {
-        ftp.send(line);
+    let hanging = disk.hang(server.path("slow/nothing"));
+    let mut commands = stuck.iter_mut().zip(LINES.iter().cycle()).map(|(ftp, line)| ftp.send(line));
+    // One of them, which may hold up the thread that looks after the network, and then all of them.
+    for count in [1, 3 * LINES.len()] {
+        commands.by_ref().take(count).for_each(drop);
+        let all = poll(|| (waiting(&server) == count).then_some(()));
+        assert!(all.is_some(), "{} of {count} wait for the disk", waiting(&server));
+        let begun = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(other.get("RETR healthy/x"), b"x");
+            other.put("STOR healthy/y", b"y");
+            other.expect(213, "SIZE healthy/x");
+            other.expect(250, "CWD healthy");
+            other.expect(250, "CWD /");
+        }
+        Ftp::anonymous(&server).lives();
+        assert!(server.ask_json(&["sessions"]).to_string().contains("anonymous"));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
-    let begun = Instant::now();
-    poll(|| (disk.waiting() > 0).then_some(())).expect("somebody waits for the disk");
-    for _ in 0..20 {
-        assert_eq!(other.get("RETR healthy/x"), b"x");
-        other.put("STOR healthy/y", b"y");
-        other.expect(213, "SIZE healthy/x");
-        other.expect(250, "CWD healthy");
-        other.expect(250, "CWD /");
-    }
-    Ftp::anonymous(&server).lives();
-    assert!(server.ask_json(&["sessions"]).to_string().contains("slow"));
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // It works again, and everybody gets an answer.
     drop(hanging);
-    for ftp in &mut stuck {
-        ftp.reply();
-    }
     drop(ports);
-    // And a server that is told to stop does not wait for a disk.
-    let _hanging = disk.hang();
+    for ftp in &mut stuck {
+        if ftp.reply().code == 150 {
+            ftp.reply();
+        }
+        ftp.lives();
+    }
+    // A server that is told to stop does not wait for a disk.
+    let _hanging = disk.hang(server.path("slow/nothing"));
     other.send("SIZE slow/x");
-    poll(|| (disk.waiting() > 0).then_some(())).expect("somebody waits for the disk");
-    server.signal(rustix::process::Signal::TERM);
+    poll(|| (waiting(&server) > 0).then_some(())).expect("the server waits for the disk");
+    server.signal(Signal::TERM);
     assert!(server.wait().success());
 }

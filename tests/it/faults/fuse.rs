@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -48,8 +49,8 @@ struct State {
     /// What fails, for names that contain this text, and how.
     failing: Vec<(Op, String, Errno)>,
     hangs: bool,
-    /// Requests that wait for the end of that.
-    waiting: usize,
+    /// Whether a request waits for the end of that.
+    waits: bool,
 }
 
 struct Node {
@@ -66,12 +67,13 @@ enum Contents {
 }
 
 /// A disk that answers nothing.
-pub struct Hanging(Disk);
+pub struct Hanging(Disk, Option<JoinHandle<()>>);
 
 impl Drop for Hanging {
     fn drop(&mut self) {
         self.0.state().hangs = false;
         self.0.0.1.notify_all();
+        let _ = self.1.take().map(JoinHandle::join);
     }
 }
 
@@ -98,17 +100,15 @@ impl Disk {
         self.state().failing.push((op, part.to_owned(), error));
     }
 
-    /// Has nothing be answered, as by a network that has gone, until what is returned is dropped. A process that waits
-    /// for an answer cannot even be killed.
+    /// Has nothing be answered, as by a network that has gone, until what is returned is dropped. It begins with a
+    /// question of this process, for the file `path` of the disk: who waits for an answer that is being made cannot be
+    /// killed, who waits in the queue behind it can.
     #[must_use]
-    pub fn hang(&self) -> Hanging {
+    pub fn hang(&self, path: PathBuf) -> Hanging {
         self.state().hangs = true;
-        Hanging(self.clone())
-    }
-
-    /// How many of the kernel's requests wait.
-    pub fn waiting(&self) -> usize {
-        self.state().waiting
+        let asked = thread::spawn(move || drop(path.metadata()));
+        poll(|| self.state().waits.then_some(())).expect("the disk is asked");
+        Hanging(self.clone(), Some(asked))
     }
 
     /// Everything works again.
@@ -151,11 +151,11 @@ impl Disk {
         work: impl FnOnce(&mut State) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let mut state = self.state();
-        state.waiting += 1;
         while state.hangs {
+            state.waits = true;
             state = self.0.1.wait(state).unwrap();
         }
-        state.waiting -= 1;
+        state.waits = false;
         let own = state.nodes.get(&number.0).map(|node| node.name.clone());
         let name = name.map(OsStr::to_owned).or(own).unwrap_or_default();
         let fails = |(of, part, _): &&(Op, String, Errno)| *of == op && name.to_string_lossy().contains(part.as_str());
@@ -426,7 +426,7 @@ impl Filesystem for Disk {
         answer!(reply, synced, |reply: ReplyEmpty, ()| reply.ok());
     }
 
-    fn readdir(&self, _: &Request, number: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(&self, _: &Request, number: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
         let listed = self.run(Op::List, number, None, |state| {
             let names = state.directory(number.0)?.iter();
             let kind = |number: u64| match state.nodes[&number].contents {
