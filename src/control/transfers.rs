@@ -159,7 +159,7 @@ impl Session {
                 more = block_in_place(|| listing.next_chunk(&mut lines));
                 connection.send(&lines).await?;
             }
-            Ok(())
+            listing.end().map_err(Broken::Storage)
         })
         .await
     }
@@ -262,6 +262,8 @@ impl Session {
         match (outcome, plan.direction) {
             // ABOR: the client knows that the rest is missing, and reads to the end of what is there.
             (TransferOutcome::Aborted, Direction::ToClient) | (TransferOutcome::Complete, _) => connection.close(),
+            // What a listing could tell is worth reading.
+            (TransferOutcome::StorageFailed, _) if is_listing(plan.verb) => connection.close(),
             _ => drop(connection),
         }
         if let Some(running) = &mut self.recorder.now().running {

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -234,14 +234,15 @@ impl Drop for Bill {
     }
 }
 
-/// Everything below `root`, symbolic links for themselves. What cannot be read is passed over.
+/// Everything below `root`, symbolic links for themselves. What cannot be read below it is passed over: its owner may have
+/// closed it, and has to come in to open it again.
 fn count(root: &Dir) -> io::Result<Amount> {
     let mut used = Amount::default();
     // Paths and not handles: a wide tree would need too many of those.
     let mut pending = vec![PathBuf::from(".")];
     while let Some(path) = pending.pop() {
         let Ok(directory) = root.open_dir(&path) else { continue };
-        for_each_name(directory.as_fd(), |name| {
+        let read = for_each_name(directory.as_fd(), |name| {
             if let Ok(stat) = stat_name(&directory, name) {
                 let facts = Facts::from(&stat);
                 used = used.plus(Amount::of(&facts));
@@ -250,7 +251,12 @@ fn count(root: &Dir) -> io::Result<Amount> {
                 }
             }
             true
-        })?;
+        });
+        match read {
+            Err(error) if path == Path::new(".") => return Err(error),
+            Err(error) => tracing::warn!(%error, path = %path.display(), "a directory is not counted for its quota"),
+            Ok(()) => {}
+        }
     }
     Ok(used)
 }

@@ -1,7 +1,8 @@
 //! Uploads that never leave a damaged file behind.
 //!
 //! A new name is written in place: when the upload breaks, what arrived stays, and REST or APPE resume it. What would
-//! replace bytes of an existing file is written to a temporary file beside it and takes its name only when complete.
+//! replace bytes of an existing file is written to a temporary file beside it and takes its name only when complete, and
+//! so is what is handed in.
 //! One upload to a name at a time: `flock` on the file says so to our own sessions and to other servers alike.
 
 use std::ffi::CString;
@@ -18,8 +19,8 @@ use super::Storage;
 use super::broken::BrokenReplacements;
 use super::facts::{Facts, FileId, Kind};
 use super::fault::{Fault, FaultKind};
-use super::home::{Seat, open_name, readable, record_owner};
-use super::leftovers::temporary_name;
+use super::home::{Seat, open_name, readable, record_owner, rename_to_new, stat_name};
+use super::leftovers::{hidden_name, temporary_name};
 use super::path::VirtualPath;
 use super::quota::{Amount, Bill};
 use super::rights::Action;
@@ -50,7 +51,10 @@ pub enum Start {
 pub struct Upload {
     file: File,
     path: VirtualPath,
+    /// The name that the file has now.
     seat: Seat,
+    /// The one in the same directory that it gets when it is complete, where that is another.
+    becomes: Option<CString>,
     action: Action,
     start: u64,
     position: u64,
@@ -59,8 +63,6 @@ pub struct Upload {
     /// Whether `write_all` was called, if only with no bytes. Where the data connection never came about it was not, and
     /// the client may go on as if it had not tried.
     attempted: bool,
-    /// Whether nothing of it stays when it breaks.
-    whole_only: bool,
     finished: bool,
     bill: Bill,
 }
@@ -68,7 +70,6 @@ pub struct Upload {
 /// What an upload that replaces a file has to put right when it ends.
 #[derive(Debug)]
 struct Replacing {
-    temporary: CString,
     old: FileId,
     broken: Arc<BrokenReplacements>,
     /// Its lock keeps other uploads away from the old file.
@@ -142,9 +143,8 @@ impl Upload {
     /// A replacement was charged for what it adds to the old file. When that has gone from under its name meanwhile, it
     /// counts no more, or elsewhere.
     fn pay_for_the_name(&mut self) -> Result<(), Fault> {
-        let Some(replacing) = &self.replacing else { return Ok(()) };
-        let there = self.seat.stat().ok();
-        match there {
+        let (Some(replacing), Some(name)) = (&self.replacing, &self.becomes) else { return Ok(()) };
+        match stat_name(&self.seat.directory, name).ok() {
             Some(stat) if FileId::from(&stat) == replacing.old => Ok(()),
             other => self.bill.pay_whole(other.map(|stat| Amount::of(&Facts::from(&stat)))),
         }
@@ -156,14 +156,19 @@ impl Upload {
             true => self.file.sync_all()?,
             false => self.flush()?,
         }
-        if let Some(replacing) = &self.replacing {
-            let Seat { directory, name } = &self.seat;
-            renameat(directory, &replacing.temporary, directory, name)?;
-            replacing.broken.forget(replacing.old);
-            self.replacing = None;
+        let Seat { directory, name } = &self.seat;
+        match (&self.becomes, &self.replacing) {
+            (Some(new), Some(replacing)) => {
+                renameat(directory, name, directory, new)?;
+                replacing.broken.forget(replacing.old);
+            }
+            (Some(new), None) => rename_to_new(directory, name, directory, new)?,
+            (None, _) => {}
         }
         self.finished = true;
         self.bill.settle(Some(self.position));
+        // The next upload need not wait until this one is dropped.
+        let _ = flock(&self.file, FlockOperation::Unlock);
         if self.fsync {
             // The name, too, is on the disk only when its directory is.
             fsync(readable(&self.seat.directory)?)?;
@@ -187,19 +192,18 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(replacing) = &self.replacing {
-            if self.attempted {
-                replacing.broken.remember(replacing.old);
-            }
-            // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
-            let _ = unlinkat(&self.seat.directory, &replacing.temporary, AtFlags::empty());
-            self.bill.settle(None);
-        } else if !self.finished {
-            // A data connection that never came about leaves no empty file behind.
-            let is_waste = self.action == Action::Create && (self.whole_only || self.written() == 0);
-            let nothing = is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done);
-            self.bill.settle((!nothing).then_some(self.position));
+        if self.finished {
+            return;
         }
+        if let (Some(replacing), true) = (&self.replacing, self.attempted) {
+            replacing.broken.remember(replacing.old);
+        }
+        // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
+        let is_hidden = self.becomes.is_some();
+        // A data connection that never came about leaves no empty file behind.
+        let is_waste = is_hidden || self.action == Action::Create && self.written() == 0;
+        let nothing = is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done);
+        self.bill.settle((!nothing && !is_hidden).then_some(self.position));
     }
 }
 
@@ -284,7 +288,8 @@ impl Storage {
     }
 
     /// Opens a file for an upload to `path` where versions are kept: under that name, or as `name (2)` and so on where it
-    /// is taken. Returns the number, too. When the upload breaks, nothing of it stays: it could not be resumed.
+    /// is taken. Returns the number, too. It has that name when it is complete: half of it could not be resumed, and must
+    /// not look like a whole one.
     pub fn begin_version(&self, path: &VirtualPath, fsync: bool) -> Result<(VirtualPath, u32, Upload), Fault> {
         self.permit_some_upload(path)?;
         let mut request = Request { storage: self, path: path.clone(), fsync };
@@ -297,8 +302,7 @@ impl Storage {
             if number == 1 && is_directory() {
                 return Err(request.fault(Action::Create, Errno::ISDIR));
             }
-            if let Some(mut upload) = request.begin_new(seat, Start::Beginning)? {
-                upload.whole_only = true;
+            if let Some(upload) = request.begin_hidden(seat)? {
                 return Ok((request.path, number, upload));
             }
         }
@@ -341,6 +345,31 @@ impl Request<'_> {
         if let Start::Offset(offset @ 1..) = start {
             return Err(self.past_the_end(offset, 0));
         }
+        self.make(seat)
+    }
+
+    /// As [`begin_new`](Self::begin_new), but the file gets its name when it is complete. Its temporary one depends on
+    /// that, so that of two uploads one has it.
+    fn begin_hidden(&self, seat: Seat) -> Result<Option<Upload>, Fault> {
+        self.storage.permit(Action::Create, &self.path)?;
+        let Seat { directory, name } = seat;
+        let is_taken = |directory: &OwnedFd| match stat_name(directory, &name) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(self.fault(Action::Create, error)),
+        };
+        if is_taken(&directory)? {
+            return Ok(None);
+        }
+        let hidden = CString::new(hidden_name(&name)).map_err(|error| self.fault(Action::Create, error))?;
+        let Some(mut upload) = self.make(Seat { directory, name: hidden })? else { return Ok(None) };
+        // Dropped, it is gone. The name may have been given since the look.
+        let is_free = !is_taken(&upload.seat.directory)?;
+        upload.becomes = Some(name);
+        Ok(is_free.then_some(upload))
+    }
+
+    fn make(&self, seat: Seat) -> Result<Option<Upload>, Fault> {
         let allowance = &self.storage.allowance;
         allowance.has_room(true)?;
         match seat.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, NEW_FILE) {
@@ -419,11 +448,14 @@ impl Request<'_> {
     }
 
     fn replace(&self, old_file: File, old: FileId, facts: &Facts, head: u64, seat: Seat) -> Result<Upload, Fault> {
-        let (file, temporary) = self.temporary(&seat.directory, old)?;
+        let Seat { directory, name } = seat;
+        let (file, temporary) = self.temporary(&directory, old)?;
         let broken = Arc::clone(self.storage.home.broken());
         let bill = self.storage.allowance.bill(Amount::of(facts).bytes, false);
+        let seat = Seat { directory, name: temporary };
         let mut upload = self.upload(file, seat, Action::Overwrite, head, bill);
-        upload.replacing = Some(Replacing { temporary, old, broken, old_file, head_left: head });
+        upload.becomes = Some(name);
+        upload.replacing = Some(Replacing { old, broken, old_file, head_left: head });
         // Only root may give files away; others still keep the group where it is one of theirs.
         let (owner, group) = (Uid::from_raw(facts.uid), Gid::from_raw(facts.gid));
         let _ = fchown(&upload.file, Some(owner), Some(group)).or_else(|_| fchown(&upload.file, None, Some(group)));
@@ -467,13 +499,13 @@ impl Request<'_> {
             file,
             path,
             seat,
+            becomes: None,
             action,
             start,
             position: start,
             fsync: self.fsync,
             replacing: None,
             attempted: false,
-            whole_only: false,
             finished: false,
             bill,
         }

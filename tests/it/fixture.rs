@@ -505,10 +505,27 @@ impl Server {
 
     /// Kills it, and starts it anew in the same directory.
     pub fn kill_and_start_again(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
         self.process.signal(Signal::KILL);
         self.process.wait();
+    }
+
+    /// Starts it anew in the same directory, when it has ended.
+    pub fn start_again(&mut self) {
         self.process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(self.beside("longshore.toml")));
         self.addresses = self.process.listening(self.addresses.len());
+    }
+
+    /// The same, and kills it after this time, whether it listens by then or not.
+    pub fn start_and_kill(&mut self, after: Duration) {
+        self.process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(self.beside("longshore.toml")));
+        thread::sleep(after);
+        self.kill();
     }
 
     /// Its process's number.
