@@ -254,7 +254,7 @@ fn count(root: &Dir) -> io::Result<Amount> {
         });
         match read {
             Err(error) if path == Path::new(".") => return Err(error),
-            Err(error) => tracing::warn!(%error, path = %path.display(), "a directory is not counted for its quota"),
+            Err(error) => tracing::warn!(%error, ?path, "a directory is not counted for its quota"),
             Ok(()) => {}
         }
     }

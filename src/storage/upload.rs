@@ -136,6 +136,10 @@ impl Upload {
 
     /// Makes the upload last: under its final name, and on the disk where that was asked for.
     pub fn finish(&mut self) -> Result<(), Fault> {
+        if fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0) {
+            let sentence = format!("{} was deleted while it was uploaded; upload it again.", self.path);
+            return Err(Fault::new(FaultKind::NotFound, sentence));
+        }
         self.pay_for_the_name()?;
         self.commit().map_err(|error| self.fault(&error))
     }

@@ -92,6 +92,7 @@ pub struct Builder {
     root_in_namespace: bool,
     admin: bool,
     log: Vec<String>,
+    sessions: &'static str,
     metrics: &'static str,
 }
 
@@ -162,6 +163,12 @@ impl Builder {
     /// A line of the `[log]` section.
     pub fn log(mut self, line: &str) -> Self {
         self.log.push(line.to_owned());
+        self
+    }
+
+    /// The session log's file, beside the directory that is served or below `root`.
+    pub fn session_log(mut self, name: &'static str) -> Self {
+        self.sessions = name;
         self
     }
 
@@ -279,7 +286,7 @@ impl Builder {
             tls = self.tls.join("\n"),
             limits = self.limits.join("\n"),
             format = self.log_format,
-            sessions = dir.join("sessions.json"),
+            sessions = dir.join(self.sessions),
             log = self.log.join("\n"),
             metrics = self.metrics,
         );
@@ -365,6 +372,7 @@ impl Server {
             root_in_namespace: false,
             admin: false,
             log: Vec::new(),
+            sessions: "sessions.json",
             metrics: "",
         }
     }

@@ -7,6 +7,7 @@ use fuser::Errno;
 use rustix::process::Signal;
 
 use super::fuse::{Disk, Op};
+use super::try_put;
 use crate::fixture::{Server, noise, poll};
 use crate::ftp::Ftp;
 
@@ -14,20 +15,6 @@ use crate::ftp::Ftp;
 fn on_a_disk() -> Option<(Server, Disk)> {
     let (disk, device) = Disk::new();
     Some((Server::builder().fuse("", device)?.start(), disk))
-}
-
-/// Sends `bytes` as an upload and returns the code of its last reply.
-fn try_put(ftp: &mut Ftp, line: &str, bytes: &[u8]) -> u16 {
-    use std::io::Write;
-    let mut data = ftp.passive();
-    let begun = ftp.command(line);
-    if begun.code != 150 {
-        return begun.code;
-    }
-    // The server may end it in the middle.
-    let _ = data.write_all(bytes);
-    drop(data);
-    ftp.reply().code
 }
 
 #[test]

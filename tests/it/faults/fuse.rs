@@ -86,7 +86,8 @@ impl Disk {
         let (own, served) = (device.try_clone().unwrap(), disk.clone());
         thread::spawn(move || {
             // Before it is mounted, reading from the device fails.
-            let begin = || Session::from_fd(served.clone(), own.try_clone().unwrap(), SessionACL::All, Config::default());
+            let begin =
+                || Session::from_fd(served.clone(), own.try_clone().unwrap(), SessionACL::All, Config::default());
             if let Some(session) = poll(|| begin().ok()) {
                 // It ends with the mount, which is the server's.
                 let _ = session.run();
@@ -308,9 +309,8 @@ impl Filesystem for Disk {
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         let contents = Contents::Directory(BTreeMap::new());
-        let made = self.run(Op::MakeDirectory, parent, Some(name), |state| {
-            state.make(parent.0, name, mode & !umask, contents)
-        });
+        let made = self
+            .run(Op::MakeDirectory, parent, Some(name), |state| state.make(parent.0, name, mode & !umask, contents));
         answer!(reply, made, |reply: ReplyEntry, made| reply.entry(&NO_TIME, &made, Generation(0)));
     }
 
@@ -354,18 +354,10 @@ impl Filesystem for Disk {
         answer!(reply, opened, |reply: ReplyOpen, ()| reply.opened(FileHandle(0), FopenFlags::empty()));
     }
 
-    fn create(
-        &self,
-        _: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
-        _: i32,
-        reply: ReplyCreate,
-    ) {
+    fn create(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _: i32, reply: ReplyCreate) {
         let contents = Contents::File(Vec::new());
-        let made = self.run(Op::Create, parent, Some(name), |state| state.make(parent.0, name, mode & !umask, contents));
+        let made =
+            self.run(Op::Create, parent, Some(name), |state| state.make(parent.0, name, mode & !umask, contents));
         answer!(reply, made, |reply: ReplyCreate, made| {
             reply.created(&NO_TIME, &made, Generation(0), FileHandle(0), FopenFlags::empty());
         });

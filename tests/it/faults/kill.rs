@@ -161,7 +161,12 @@ impl Work {
     fn check(&mut self, home: &Path, name: &str) {
         for (name, states) in &mut self.replaced {
             let there = fs::read(home.join(name)).unwrap();
-            assert!(states.contains(&there), "{name} is none of its {} states, but {} bytes", states.len(), there.len());
+            assert!(
+                states.contains(&there),
+                "{name} is none of its {} states, but {} bytes",
+                states.len(),
+                there.len()
+            );
             *states = vec![there];
         }
         let log = fs::read(home.join(format!("{name}-log"))).unwrap();
@@ -187,7 +192,8 @@ impl Work {
     }
 
     fn check_handed_in(&mut self, home: &Path) {
-        let there: Vec<_> = names_in(home).iter().map(|name| (name.clone(), fs::read(home.join(name)).unwrap())).collect();
+        let there: Vec<_> =
+            names_in(home).iter().map(|name| (name.clone(), fs::read(home.join(name)).unwrap())).collect();
         for (name, bytes) in &there {
             let whole = self.handed_in.iter().any(|(sent, _)| sent == bytes);
             assert!(whole, "{name} with {} bytes looks like a report, and is none", bytes.len());

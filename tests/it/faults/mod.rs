@@ -10,14 +10,30 @@
 //! own) says so where it is left out, and fails where `LONGSHORE_REQUIRE_NAMESPACES` is set.
 
 mod disks;
+mod files;
 mod fuse;
 mod kill;
 
+use std::io::Write;
 use std::time::{Duration, SystemTime};
+
+use crate::ftp::Ftp;
 
 /// How many rounds a test has in this run.
 fn rounds(few: usize, many: usize) -> usize {
     if std::env::var("LONGSHORE_FAULTS").is_ok_and(|form| form == "long") { many } else { few }
+}
+
+/// Sends `bytes` as an upload, which the server may end in the middle or refuse, and returns the code of its last reply.
+fn try_put(ftp: &mut Ftp, line: &str, bytes: &[u8]) -> u16 {
+    let mut data = ftp.passive();
+    let begun = ftp.command(line).code;
+    if begun != 150 {
+        return begun;
+    }
+    let _ = data.write_all(bytes);
+    drop(data);
+    ftp.reply().code
 }
 
 /// Numbers for moments and sizes, the same ones for the same seed, which a failing test shows.
