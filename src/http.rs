@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Connections at the same time to one listener; further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 512;
+pub const CONNECTIONS: usize = 512;
 
 /// How long a client may take to send the head of a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);

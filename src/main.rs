@@ -5,9 +5,14 @@ use std::process::ExitCode;
 use longshore::cli::{self, Cli};
 
 fn main() -> ExitCode {
-    match cli::parse() {
+    let typed = cli::parse();
+    if let Err(faults) = cli::assume_identity() {
+        return cli::failure(&faults.into());
+    }
+    match typed {
         Cli::Serve(args) => cli::serve(&args),
         Cli::Check(args) => cli::check(&args),
+        Cli::Doctor(args) => cli::doctor(&args),
         Cli::User(args) => cli::user(&args),
         Cli::Group(args) => cli::group(&args),
         Cli::Tls(args) => cli::tls(&args),

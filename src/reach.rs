@@ -3,13 +3,13 @@
 //!
 //! Each finding is one sentence: what is the matter, what comes of it, and the cure. Nothing here stops the server.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::settings::{Advertised, PassiveAddress, ServerSettings, Settings};
+use crate::settings::{Advertised, PassiveAddress, Settings};
 
 mod surroundings;
 
@@ -21,26 +21,24 @@ const QUIET_PORTS: usize = 100;
 /// As many clients in a row from the gateway are no accident.
 const CLIENTS_OF_THE_GATEWAY: u32 = 3;
 
+/// The cure of what PASV says.
+const SET: &str = "set server.passive_address (in the image PASV_ADDRESS) to";
+
 /// Everything that shows before the first client comes.
 pub(crate) fn findings(settings: &Settings, around: &Surroundings) -> Vec<String> {
-    let server = &settings.server;
-    let listeners = server.listen.iter().chain(&settings.tls.implicit);
-    let mut findings = advertised(server, listeners, around);
-    findings.extend(passive_ports(&server.passive_ports, &around.ephemeral_ports));
+    let mut findings = advertised(settings, around);
+    findings.extend(passive_ports(&settings.server.passive_ports, &around.ephemeral_ports));
     findings
 }
 
 /// What is wrong with the address that PASV names, seen from clients on other machines.
-fn advertised<'a>(
-    server: &ServerSettings,
-    listeners: impl IntoIterator<Item = &'a SocketAddr>,
-    around: &Surroundings,
-) -> Vec<String> {
-    if listeners.into_iter().all(|listener| listener.ip().is_loopback()) {
+pub(crate) fn advertised(settings: &Settings, around: &Surroundings) -> Vec<String> {
+    let mut listeners = settings.server.listen.iter().chain(&settings.tls.implicit);
+    if listeners.all(|listener| listener.ip().is_loopback()) {
         return Vec::new();
     }
     let everybody = IpNet::V4(Ipv4Net::default());
-    match &server.passive_address {
+    match &settings.server.passive_address {
         PassiveAddress::Auto => own_address(around).into_iter().collect(),
         PassiveAddress::One(advertised) => named(advertised, everybody, around).into_iter().collect(),
         PassiveAddress::ByClient(networks) => {
@@ -53,14 +51,14 @@ fn advertised<'a>(
 fn own_address(around: &Surroundings) -> Option<String> {
     let own = around.outward().next().filter(|_| around.in_container && around.outward().all(is_private))?;
     Some(format!(
-        "PASV tells clients this container's own address, {own}, which other machines seldom reach; set PASV_ADDRESS or \
-         server.passive_address to the address or name by which clients reach it, be it this one"
+        "PASV tells clients this container's own address, {own}, which other machines seldom reach; {SET} the address or \
+         name by which clients reach it, be it this one"
     ))
 }
 
 /// What is wrong with naming `advertised` to the clients in `network`.
 fn named(advertised: &Advertised, network: IpNet, around: &Surroundings) -> Option<String> {
-    let cure = "set PASV_ADDRESS or server.passive_address to the address by which they reach this machine";
+    let cure = format!("{SET} the address by which they reach this machine");
     let (loopback, private, shown) = match advertised {
         Advertised::Address(address) => (address.is_loopback(), is_private(*address), address.to_string()),
         Advertised::Name(name) => (name.eq_ignore_ascii_case("localhost"), false, name.clone()),
@@ -94,14 +92,14 @@ pub(crate) fn private_to_public(address: Ipv4Addr, client: IpAddr) -> Option<Str
     let unreachable = is_private(address) && !is_private(client) && !client.is_loopback();
     unreachable.then(|| {
         format!(
-            "PASV has told {client}, a public address, the private address {address}, which it cannot reach; set \
-             PASV_ADDRESS or server.passive_address to the address by which clients reach this machine"
+            "PASV has told {client}, a public address, the private address {address}, which it cannot reach; {SET} the \
+             address by which clients reach this machine"
         )
     })
 }
 
 /// Whether outgoing connections of this machine can be in the way of passive ports.
-fn passive_ports(range: &RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Option<String> {
+pub(crate) fn passive_ports(range: &RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Option<String> {
     let quiet = range.clone().filter(|port| !kernel.contains(port)).count();
     // Those outside of the kernel's range are offered first.
     if quiet == range.len() || quiet >= QUIET_PORTS {

@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
 
 use crate::settings::value::quoted;
 use crate::settings::{ClientCertificates, Faults, Loaded, TlsSettings, TlsVersion};
@@ -40,6 +41,13 @@ const DATA_PIECE: usize = 64 << 10;
 
 /// TLS sessions remembered for clients without tickets (curl with TLS 1.2).
 const CACHED_SESSIONS: usize = 4096;
+
+/// What a client may call the protocol (ALPN), if it calls it anything. A browser calls it HTTP: whoever led it here could
+/// have it take a file for a page of the name in the certificate.
+const CONTROL_PROTOCOLS: [&str; 1] = ["ftp"];
+
+/// The same on data connections: FileZilla says `ftp-data`.
+const DATA_PROTOCOLS: [&str; 2] = ["ftp-data", "ftp"];
 
 /// The certificate in force.
 #[derive(Debug)]
@@ -106,7 +114,8 @@ impl Tls {
         self.follow();
         // A certificate is shown anew in each session: a ticket would outlive a change of `client_ca`.
         let anew = self.settings.client_certificates != ClientCertificates::Off;
-        let (config, binding) = self.config(session, anew);
+        let (mut config, binding) = self.config(session, anew);
+        config.alpn_protocols = protocols(&CONTROL_PROTOCOLS);
         Channel::accept(stream, config, binding, CONTROL_PIECE).await
     }
 
@@ -117,6 +126,7 @@ impl Tls {
         // uploading client may leave it unread in its socket, and its close becomes a reset that takes the last bytes
         // along: curl does.
         config.send_tls13_tickets = usize::from(!upload);
+        config.alpn_protocols = protocols(&DATA_PROTOCOLS);
         Channel::accept(stream, config, binding, DATA_PIECE).await
     }
 
@@ -160,6 +170,10 @@ impl Tls {
             }
         }
     }
+}
+
+fn protocols(names: &[&str]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.as_bytes().to_vec()).collect()
 }
 
 fn with_value(settings: &TlsSettings, name: &str, text: &str) -> String {
@@ -294,17 +308,44 @@ impl StoresServerSessions for Binding {
     }
 }
 
+/// From when to when a certificate is valid.
+#[derive(Debug)]
+pub(crate) struct Lifetime {
+    begin: ASN1Time,
+    /// Its last moment.
+    pub end: ASN1Time,
+}
+
+impl Lifetime {
+    /// That of the first certificate of a PEM file.
+    pub fn of(path: &Path) -> Result<Self, String> {
+        Self::of_first(&read_certificates(path)?)
+    }
+
+    fn of_first(chain: &[CertificateDer<'_>]) -> Result<Self, String> {
+        let (_, parsed) = parse_x509_certificate(&chain[0])
+            .map_err(|error| format!("is no certificate that can be read: {error}; make it anew"))?;
+        Ok(Self { begin: parsed.validity().not_before, end: parsed.validity().not_after })
+    }
+
+    /// How many whole days it is valid from now on.
+    pub fn days_left(&self) -> i64 {
+        (self.end.timestamp() - now()) / (24 * 3600)
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
 /// The certificates of a PEM file, the server's own first. The words of a fault follow `key = value`.
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain = read_certificates(path)?;
-    let (_, parsed) = parse_x509_certificate(&chain[0])
-        .map_err(|error| format!("is no certificate that can be read: {error}; make it anew"))?;
-    let (begin, end) = (parsed.validity().not_before, parsed.validity().not_after);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-    if end.timestamp() < now {
+    let Lifetime { begin, end } = Lifetime::of_first(&chain)?;
+    if end.timestamp() < now() {
         return Err(format!("has expired on {end}; renew it"));
     }
-    if begin.timestamp() > now {
+    if begin.timestamp() > now() {
         return Err(format!(
             "is not valid before {begin}; set this machine's clock, or name one that is valid already"
         ));

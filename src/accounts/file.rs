@@ -9,7 +9,7 @@ use super::{PasswordHash, Terms};
 use crate::limits::ByteRates;
 use crate::settings::document::{self, Table};
 use crate::settings::value::{self, Bad, Parsed};
-use crate::settings::{Faults, Settings, address};
+use crate::settings::{ClientCertificates, Faults, Settings, address};
 use crate::storage::rights::{Action, Rights, Words};
 use crate::storage::{Amount, PathPattern};
 use crate::tls::Subject;
@@ -214,8 +214,12 @@ static KEYS: &[Key] = &[
         of_groups: false,
         form: Form::Text("SUBJECT"),
         help: "The subject of the client's certificate, such as CN=alice, without which nobody is let in",
-        allowed: "the subject of a certificate as RFC 4514 writes it, such as \"CN=alice,O=Example\"",
-        set: |draft, value, _| {
+        allowed: "the subject of a certificate as RFC 4514 writes it, such as \"CN=alice,O=Example\", and set tls.client_certificates to \"request\" or \"require\"",
+        set: |draft, value, root| {
+            if !root.certificates {
+                let why = "tls.client_certificates is \"off\", so nobody could show it and log in";
+                return Err(Bad::because(value, why));
+            }
             let subject = value::text(value)?.parse::<Subject>().map_err(|why| Bad::because(value, why))?;
             draft.terms.client_certificate = Some(subject);
             Ok(())
@@ -312,13 +316,15 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// The directory that is served, below which all homes are.
+/// What the settings say that accounts depend on: the directory that is served, below which all homes are, and more.
 #[derive(Debug, Clone)]
 pub struct Root {
     /// As in the settings, made absolute.
     written: PathBuf,
     /// With symbolic links resolved, as far as it exists.
     resolved: PathBuf,
+    /// Whether clients are asked for certificates.
+    certificates: bool,
 }
 
 impl Root {
@@ -333,7 +339,8 @@ impl Root {
             Some(std::fs::canonicalize(existing).ok()?.components().chain(missing.components()).collect())
         };
         let resolved = written.ancestors().find_map(resolve).unwrap_or_else(|| written.clone());
-        Ok(Self { written, resolved })
+        let certificates = settings.tls.client_certificates != ClientCertificates::Off;
+        Ok(Self { written, resolved, certificates })
     }
 
     /// The absolute path of the root.
@@ -360,8 +367,43 @@ impl Root {
                 _ => return Err("`..` could lead out of the root".to_owned()),
             }
         }
-        Ok(path)
+        // As far as it exists. The server looks again at each login, where no link leads out either.
+        let below = path.ancestors().take_while(|ancestor| ancestor.starts_with(&self.resolved));
+        match below.into_iter().find_map(|existing| std::fs::canonicalize(existing).ok()) {
+            Some(real) if !real.starts_with(&self.resolved) => {
+                Err(format!("a symbolic link leads it out of the root, to {}", real.display()))
+            }
+            _ => Ok(path),
+        }
     }
+}
+
+/// A user whom no file has.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// Who gives it, for faults.
+    pub origin: String,
+    /// As written.
+    pub name: String,
+    /// The password's hash.
+    pub password: PasswordHash,
+    /// As written; it is made when it is missing. The root without one.
+    pub home: Option<String>,
+}
+
+/// Adds a user to `others`, by the rules that hold in the file.
+pub fn add(given: &Given, root: &Root, others: &mut Vec<User>, faults: &mut Faults) {
+    let mut draft = Draft::new(root);
+    draft.password = Some(given.password.clone());
+    draft.create_home = given.home.is_some();
+    for (name, written) in [("name", Some(&given.name)), ("home", given.home.as_ref())] {
+        let Some((key, written)) = KEYS.iter().find(|key| key.name == name).zip(written) else { continue };
+        let value = Value::new(Some(&given.origin), written.as_str());
+        if let Err(bad) = (key.set)(&mut draft, &value, root) {
+            faults.push_bad(&format!("user.{name}"), key.allowed, bad);
+        }
+    }
+    others.extend(draft.finish(&given.origin, others, faults));
 }
 
 /// Reads all users of the accounts file at `path`.
@@ -436,14 +478,7 @@ fn user(item: &Value, root: &Root, groups: &[Draft], others: &[User], faults: &m
             faults.push(origin, format!("this [[user]] has no {}; write {}", key.name, key.allowed));
         }
     }
-    let Draft { name, password, home, rights, terms, create_home, max_sessions, rates, quota } = draft;
-    let name = name?;
-    if others.iter().any(|other| other.name == name) {
-        let name = value::quoted(&name);
-        faults.push(origin, format!("the user {name} is there twice; remove one of them"));
-        return None;
-    }
-    Some(User { name, password: password?, home, rights, terms, create_home, max_sessions, rates, quota })
+    draft.finish(origin, others, faults)
 }
 
 /// The group of this name.
@@ -466,6 +501,18 @@ impl Draft {
         let (home, rights) = (root.path().to_owned(), Rights::everywhere(Words::READ_WRITE));
         let (terms, rates, quota) = Default::default();
         Self { name: None, password: None, home, rights, terms, create_home: false, max_sessions: None, rates, quota }
+    }
+
+    /// The user, if all is known and nobody among `others` has the same name.
+    fn finish(self, origin: &str, others: &[User], faults: &mut Faults) -> Option<User> {
+        let Self { name, password, home, rights, terms, create_home, max_sessions, rates, quota } = self;
+        let name = name?;
+        if others.iter().any(|other| other.name == name) {
+            let name = value::quoted(&name);
+            faults.push(origin, format!("the user {name} is there twice; remove one of them"));
+            return None;
+        }
+        Some(User { name, password: password?, home, rights, terms, create_home, max_sessions, rates, quota })
     }
 
     /// Takes what `item`, a table of this `kind`, says with `keys`, and gives all that it says.
@@ -506,7 +553,7 @@ mod tests {
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
 
     fn root() -> Root {
-        Root { written: "/link/ftp".into(), resolved: "/srv/ftp".into() }
+        Root { written: "/link/ftp".into(), resolved: "/srv/ftp".into(), certificates: false }
     }
 
     fn parse_users(text: &str) -> Result<Vec<User>, String> {
@@ -613,6 +660,22 @@ a.toml:18: user.group = 1 is not allowed; write the name of a [[group]] in this 
         let mut settings = Settings::default();
         settings.storage.root = directory.path().join("link/ftp");
         assert_eq!(Root::of(&settings).unwrap().home(&real.join("ftp/ann")), Ok(real.join("ftp/ann")));
+    }
+
+    #[test]
+    fn no_link_leads_a_home_out_of_the_root() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.storage.root = directory.path().join("root");
+        std::fs::create_dir_all(directory.path().join("root/real")).unwrap();
+        std::fs::create_dir(directory.path().join("outside")).unwrap();
+        for (link, target) in [("out", "../outside"), ("in", "real"), ("nowhere", "missing")] {
+            std::os::unix::fs::symlink(target, settings.storage.root.join(link)).unwrap();
+        }
+        let root = Root::of(&settings).unwrap();
+        for (home, good) in [("out", false), ("out/new", false), ("in", true), ("in/new", true), ("nowhere", true)] {
+            assert_eq!(root.home(Path::new(home)).is_ok(), good, "{home}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::limits::ByteRates;
-use crate::settings::{Anonymous, ClientCertificates, Faults, Settings};
+use crate::settings::{Anonymous, Faults, Settings};
 use crate::storage::Amount;
 use crate::storage::rights::{Rights, Words};
 use crate::tls::Subject;
@@ -19,13 +19,14 @@ use register::Register;
 
 pub(crate) mod edit;
 pub(crate) mod file;
+mod given;
 mod password;
 pub(crate) mod privacy;
 mod register;
 mod terms;
 pub(crate) mod writing;
 
-pub use password::PasswordHash;
+pub use password::{LONGEST_PASSWORD, PasswordHash, check_password};
 pub use terms::Terms;
 
 /// Somebody who has logged in.
@@ -140,18 +141,7 @@ impl Accounts {
             Anonymous::ReadWrite => Some(guest(Words::READ_WRITE)),
             Anonymous::AddOnly => Some(guest(Words::ADD_ONLY)),
         };
-        let register =
-            Arc::new(Register::load(settings.accounts.file.clone(), root, settings.accounts.template.clone())?);
-        let asked_for = settings.tls.client_certificates != ClientCertificates::Off;
-        if let (false, Some(user), Some(file)) =
-            (asked_for, register.users().naming_a_certificate(), &settings.accounts.file)
-        {
-            let text = format!(
-                "{user} names a client_certificate, but tls.client_certificates is off, so {user} could never log in; set \
-                 it to \"request\", or take the key out of the account"
-            );
-            return Err(Faults::one(file.display().to_string(), text));
-        }
+        let register = Arc::new(Register::load(&settings.accounts, root)?);
         Ok(Self { register, guest, checks })
     }
 
@@ -180,12 +170,7 @@ impl Accounts {
         let (register, name, caller) = (Arc::clone(&self.register), name.to_owned(), caller.clone());
         let password = password.map(<[u8]>::to_owned);
         let check = spawn_blocking(move || {
-            let users = register.fresh_users();
-            let result = users.check(&name, password.as_deref());
-            let result = result.and_then(|(account, terms)| {
-                terms.check(SystemTime::now(), &caller)?;
-                Ok(account)
-            });
+            let result = register.fresh_users().check(&name, password.as_deref(), &caller, SystemTime::now());
             // Held by the work itself: a client that hangs up does not make room for another check beside it.
             drop(permit);
             result

@@ -7,6 +7,23 @@ use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::{Output, PasswordHash as Phc};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher, Version};
 
+/// More bytes than fit into a command line of FTP are no password for it.
+pub const LONGEST_PASSWORD: usize = 1024;
+
+/// Why nobody could log in with `password`, if so.
+pub fn check_password(password: &[u8]) -> Result<(), String> {
+    if password.is_empty() {
+        return Err("the password is empty; for guests without a password set accounts.anonymous".to_owned());
+    }
+    if password.len() > LONGEST_PASSWORD {
+        return Err(format!("the password is longer than {LONGEST_PASSWORD} bytes"));
+    }
+    if password.iter().any(|byte| b"\r\n\0".contains(byte)) {
+        return Err("the password has a line end or a NUL in it, which no FTP client can send".to_owned());
+    }
+    Ok(())
+}
+
 /// The [cost](PasswordHash::cost) above which a hash is refused: about ten seconds.
 const COST_LIMIT: u64 = 1 << 24;
 
@@ -186,6 +203,15 @@ impl fmt::Debug for PasswordHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_that_cannot_be_sent_are_refused() {
+        for (password, good) in [("mooring", true), ("a b", true), ("", false), ("a\nb", false), ("a\r", false)] {
+            assert_eq!(check_password(password.as_bytes()).is_ok(), good, "{password:?}");
+        }
+        assert!(check_password(&[b'x'; LONGEST_PASSWORD]).is_ok());
+        assert!(check_password(&[b'x'; LONGEST_PASSWORD + 1]).is_err());
+    }
 
     #[test]
     fn verifies_its_own_password_only_also_after_a_round_trip() {

@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use super::file::{self, Root, User};
-use super::{Account, NewHome, PasswordHash, Refusal, Terms};
-use crate::settings::Faults;
+use super::file::{self, Given, Root, User};
+use super::{Account, Caller, NewHome, PasswordHash, Refusal, Terms, given};
+use crate::settings::{AccountSettings, Faults};
 
 /// All users of one version of the file.
 #[derive(Debug)]
@@ -50,15 +51,12 @@ impl Users {
         Ok(Self { by_name: users.into_iter().map(entry).collect(), decoys })
     }
 
-    fn read(file: Option<&Path>, root: &Root, template: Option<&Path>) -> Result<Self, Faults> {
-        let users = file.map_or(Ok(Vec::new()), |file| file::read(file, root))?;
+    fn read(file: Option<&Path>, given: &[Given], root: &Root, template: Option<&Path>) -> Result<Self, Faults> {
+        let mut users = file.map_or(Ok(Vec::new()), |file| file::read(file, root))?;
+        let mut faults = Faults::default();
+        given.iter().for_each(|given| file::add(given, root, &mut users, &mut faults));
+        let users = faults.or(users)?;
         Self::new(users, template).map_err(|err| Faults::one("accounts", err.to_string()))
-    }
-
-    /// Somebody whose terms name a certificate.
-    pub fn naming_a_certificate(&self) -> Option<&str> {
-        let mut named = self.by_name.iter().filter(|(_, entry)| entry.terms.client_certificate.is_some());
-        named.next().map(|(name, _)| name.as_str())
     }
 
     /// Every user's account, by name.
@@ -72,22 +70,33 @@ impl Users {
         self.by_name.contains_key(name)
     }
 
-    /// The account of `name` and its terms, if `password` is its password; without one, if its terms name a certificate,
-    /// which they check. Every refusal costs the same: a
-    /// [`PasswordHash::verify`] of each kind and cost that there is.
-    pub fn check(&self, name: &str, password: Option<&[u8]>) -> Result<(Arc<Account>, &Terms), Refusal> {
+    /// The account of `name`, if `password` is its password and its terms let `caller` in now; without a password, if its
+    /// terms name a certificate. Every refusal of a password costs the same: a [`PasswordHash::verify`] of each kind and
+    /// cost that there is.
+    pub fn check(
+        &self,
+        name: &str,
+        password: Option<&[u8]>,
+        caller: &Caller,
+        now: SystemTime,
+    ) -> Result<Arc<Account>, Refusal> {
         let entry = self.by_name.get(name);
+        let admit = |entry: &Entry| entry.terms.check(now, caller).map(|()| Arc::clone(&entry.account));
         let Some(password) = password else {
-            let entry = entry.filter(|entry| entry.terms.client_certificate.is_some()).ok_or(Refusal::UnknownUser)?;
-            return Ok((Arc::clone(&entry.account), &entry.terms));
+            let entry = entry.filter(|entry| entry.terms.client_certificate.is_some());
+            return admit(entry.ok_or(Refusal::UnknownUser)?);
         };
-        if let Some(entry) = entry.filter(|entry| entry.password.verify(password)) {
-            return Ok((Arc::clone(&entry.account), &entry.terms));
+        let result = match entry {
+            None => Err(Refusal::UnknownUser),
+            Some(entry) if entry.password.verify(password) => admit(entry),
+            Some(_) => Err(Refusal::WrongPassword),
+        };
+        if result.is_err() {
+            for decoy in self.decoys_beside(entry) {
+                decoy.verify(password);
+            }
         }
-        for decoy in self.decoys_beside(entry) {
-            decoy.verify(password);
-        }
-        Err(if entry.is_some() { Refusal::WrongPassword } else { Refusal::UnknownUser })
+        result
     }
 
     /// What is verified besides the user's own hash, if there is that user.
@@ -96,10 +105,11 @@ impl Users {
     }
 }
 
-/// The accounts file, and its users as they were read last.
+/// The accounts file, and its users as they were read last, with those whom no file has.
 #[derive(Debug)]
 pub(super) struct Register {
     file: Option<PathBuf>,
+    given: Vec<Given>,
     root: Root,
     /// What new homes are made from.
     template: Option<PathBuf>,
@@ -113,11 +123,13 @@ struct Reading {
 }
 
 impl Register {
-    /// Reads the accounts file, if there is one.
-    pub fn load(file: Option<PathBuf>, root: Root, template: Option<PathBuf>) -> Result<Self, Faults> {
+    /// Reads the accounts file, if the settings name one, and hashes the passwords of those whom they give.
+    pub fn load(settings: &AccountSettings, root: Root) -> Result<Self, Faults> {
+        let (file, template) = (settings.file.clone(), settings.template.clone());
+        let given = given::hashed(&settings.given)?;
         let version = Version::of(file.as_deref());
-        let users = Arc::new(Users::read(file.as_deref(), &root, template.as_deref())?);
-        Ok(Self { file, root, template, last: Mutex::new(Reading { version, users }) })
+        let users = Arc::new(Users::read(file.as_deref(), &given, &root, template.as_deref())?);
+        Ok(Self { file, given, root, template, last: Mutex::new(Reading { version, users }) })
     }
 
     /// The users as they were read last.
@@ -134,7 +146,7 @@ impl Register {
             return last.users;
         }
         // Nobody waits for the disk meanwhile; two logins at the same time both read.
-        let users = match Users::read(self.file.as_deref(), &self.root, self.template.as_deref()) {
+        let users = match Users::read(self.file.as_deref(), &self.given, &self.root, self.template.as_deref()) {
             Ok(users) => {
                 tracing::info!("the accounts file has changed and was read again");
                 Arc::new(users)
@@ -174,8 +186,16 @@ impl Version {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
     use super::*;
     use crate::settings::Settings;
+
+    fn check(users: &Users, name: &str, password: &[u8]) -> Result<(), Refusal> {
+        let caller = Caller { address: Ipv4Addr::LOCALHOST.into(), certificate: None };
+        users.check(name, Some(password), &caller, SystemTime::now()).map(drop)
+    }
 
     #[test]
     fn a_refusal_costs_the_same_whoever_is_asked_for() {
@@ -198,10 +218,33 @@ mod tests {
         assert_eq!(costs("nobody").len(), 3);
         for (name, _) in hashes {
             assert_eq!(costs(name), costs("nobody"), "{name}");
-            assert_eq!(users.check(name, Some(b"wrong")).err(), Some(Refusal::WrongPassword));
+            assert_eq!(check(&users, name, b"wrong"), Err(Refusal::WrongPassword));
         }
         let empty = Users::new(Vec::new(), None).unwrap();
         assert_eq!(empty.decoys_beside(None).count(), 1, "nor does an empty file tell that it is empty");
+    }
+
+    /// Or the password of somebody who may not log in from there could be guessed by its time.
+    #[test]
+    fn right_passwords_that_do_not_help_cost_the_same() {
+        let cheap = "$2b$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq";
+        let ours = PasswordHash::create(b"x").unwrap().to_text();
+        let text = format!(
+            "[[user]]\nname = \"ann\"\npassword = \"{cheap}\"\nenabled = false\n[[user]]\nname = \"bob\"\npassword = \"{ours}\"\n"
+        );
+        let root = Root::of(&Settings::default()).unwrap();
+        let users = Users::new(file::parse(&text, "a.toml", &root).unwrap(), None).unwrap();
+        let least = |name: &str, password: &[u8], refusal: Refusal| {
+            let time = |_| {
+                let begun = Instant::now();
+                assert_eq!(check(&users, name, password), Err(refusal));
+                begun.elapsed()
+            };
+            (0..3).map(time).min().unwrap()
+        };
+        let right = least("ann", b"mooring", Refusal::Disabled);
+        let wrong = least("ann", b"wrong", Refusal::WrongPassword);
+        assert!(right > wrong / 2, "{right:?}, {wrong:?}");
     }
 
     #[test]
@@ -211,12 +254,14 @@ mod tests {
         let hash = PasswordHash::create(b"mooring").unwrap().to_text();
         let write = |name: &str| fs::write(&path, format!("[[user]]\nname = \"{name}\"\npassword = \"{hash}\"\n"));
         write("ann").unwrap();
-        let register = Register::load(Some(path.clone()), Root::of(&Settings::default()).unwrap(), None).unwrap();
+        let mut settings = Settings::default();
+        settings.accounts.file = Some(path.clone());
+        let register = Register::load(&settings.accounts, Root::of(&settings).unwrap()).unwrap();
         assert!(Arc::ptr_eq(&register.fresh_users(), &register.users()), "an unchanged file is not read again");
 
         write("robert").unwrap();
-        assert_eq!(register.fresh_users().check("ann", Some(b"mooring")).err(), Some(Refusal::UnknownUser));
-        assert!(register.fresh_users().check("robert", Some(b"mooring")).is_ok());
+        assert_eq!(check(&register.fresh_users(), "ann", b"mooring"), Err(Refusal::UnknownUser));
+        assert!(check(&register.fresh_users(), "robert", b"mooring").is_ok());
         assert!(register.users().knows("robert"));
 
         fs::write(&path, "[[user]").unwrap();

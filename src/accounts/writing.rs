@@ -21,14 +21,14 @@ pub(crate) fn warnings(accounts: &Accounts) -> Vec<String> {
     let uploads = |account: &&Account| account.rights.allow(Action::Create, &VirtualPath::root());
     let mut by_home: Vec<(&Path, Errno, Vec<&str>)> = Vec::new();
     for account in accounts.iter().map(|account| &**account).filter(uploads) {
-        // A home that is missing may be made at a login, or is for the login to complain about.
-        let Err(error) = accessat(CWD, &account.home, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) else {
-            continue;
-        };
-        match by_home.iter_mut().find(|(home, ..)| *home == account.home) {
+        // A home that is missing is made at a login, or is for the login to complain about.
+        let above = account.home.ancestors().skip(1).filter(|_| account.new_home.is_some());
+        let exists = |path: &&Path| path.symlink_metadata().is_ok();
+        let Some(place) = std::iter::once(&*account.home).chain(above).find(exists) else { continue };
+        let Err(error) = accessat(CWD, place, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) else { continue };
+        match by_home.iter_mut().find(|(home, ..)| *home == place) {
             Some((.., names)) => names.push(&account.name),
-            None if error != Errno::NOENT => by_home.push((&account.home, error, vec![&account.name])),
-            None => {}
+            None => by_home.push((place, error, vec![&account.name])),
         }
     }
     let more = by_home.len().saturating_sub(SHOWN);

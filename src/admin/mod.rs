@@ -53,6 +53,11 @@ pub enum Request {
         /// Those from this address only.
         address: Option<IpAddr>,
     },
+    /// Something about the class that is served; the answer depends on what.
+    Classroom {
+        /// See [`ClassroomRequest`](crate::classroom::ClassroomRequest).
+        ask: Value,
+    },
     /// Have the files read again, as SIGHUP does; the answer is a list of sentences about what is new.
     Reload,
     /// A control connection that will come from here is a health check. This holds until the asking connection ends.

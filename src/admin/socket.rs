@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -171,6 +172,11 @@ fn answer(server: &Server, request: Request) -> Answer {
         }
         Request::Logins => shown(&server.login_failures()),
         Request::Unblock { user, address } => shown(&server.clear_login_failures(user.as_deref(), address)),
+        // It may wait for its store.
+        Request::Classroom { ask } => match server.practice() {
+            Some(practice) => block_in_place(|| practice.administer(ask)).map_or_else(Answer::Error, Answer::Ok),
+            None => Answer::Error("no class is served here; start it: longshore classroom start DIR".to_owned()),
+        },
         Request::Reload | Request::Health { .. } => Answer::Ok(Value::Null),
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Context, bail};
 
-use super::{Card, Student};
+use super::{Card, Student, escape};
 use crate::settings::Settings;
 
 /// How many fit on a page, of A4 or Letter.
@@ -109,8 +109,9 @@ pub fn cards(cards: &[Card], address: &Address) -> String {
 }
 
 fn one(Card { student, password, pin }: &Card, address: &Address) -> String {
-    let [name, alias, user, password] = [&student.name, &student.alias, &student.user, password].map(|it| escape(it));
-    let (host, port, url) = (escape(&address.host), address.port, escape(&address.url()));
+    let [name, alias, user, password] =
+        [&student.name, &student.alias, &student.user, password].map(|it| escape::html(it));
+    let (host, port, url) = (escape::html(&address.host), address.port, escape::html(&address.url()));
     // An IPv6 address in full has 39 letters.
     let class = if host.len() > 24 { "card long" } else { "card" };
     format!(
@@ -141,29 +142,9 @@ pub fn credentials(cards: &[Card], address: &Address) -> anyhow::Result<Vec<u8>>
         let Student { user, name, id, email, section, .. } = student;
         let port = address.port.to_string();
         let cells = [user, password, name, id, email, section, &address.host, &port, pin];
-        writer.write_record(cells.map(|cell| harmless(cell)))?;
+        writer.write_record(cells.map(|cell| escape::cell(cell)))?;
     }
     Ok(writer.into_inner()?)
-}
-
-/// A cell that no spreadsheet takes for a formula.
-fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

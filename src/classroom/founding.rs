@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use super::lesson::SHIPPED;
 use super::{Directory, files};
 
 /// More than fits into the address of a Unix socket.
@@ -32,6 +33,7 @@ pub fn found(directory: &Directory, port: Option<u16>, students: usize) -> anyho
     getrandom::fill(&mut secret)?;
     let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     files::create(&directory.secret(), format!("{secret}\n").as_bytes()).with_context(attempt)?;
+    files::create(&directory.lesson(), SHIPPED.as_bytes()).with_context(attempt)?;
     let materials = directory.materials();
     if fs::read_dir(&materials).with_context(attempt)?.next().is_none() {
         // Hard links of it go into every home, so its mode is theirs.

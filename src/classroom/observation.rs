@@ -19,13 +19,18 @@ pub enum Observation {
         server: SocketAddr,
         /// Whether it was encrypted.
         tls: bool,
+        /// Whether something was sent before that only programs send.
+        program: bool,
         /// Whether the program behaves as Windows' `ftp.exe` does.
         ftp_exe: bool,
         /// The word in the session's FEAT.
         word: String,
     },
     /// Somebody gave the student's name and a wrong password.
-    Refused,
+    Refused {
+        /// The reply's code.
+        code: u16,
+    },
     /// The session is over, or somebody else's.
     Left,
     /// A command was answered.
@@ -40,9 +45,6 @@ pub enum Observation {
         to: Option<String>,
         /// The last reply's code.
         code: u16,
-        /// How long it took, in milliseconds.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        took: u64,
     },
     /// PASV, EPSV, PORT or EPRT named an address.
     Offered {
@@ -91,8 +93,4 @@ pub enum Observation {
         /// Which side closed the data connection first.
         closed_first: Side,
     },
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

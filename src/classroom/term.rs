@@ -181,7 +181,7 @@ fn files_below(directory: &Path, is_given: &dyn Fn(&Path) -> bool) -> usize {
 }
 
 /// The class's running server.
-fn client(settings: &Settings) -> anyhow::Result<Client> {
+pub(crate) fn client(settings: &Settings) -> anyhow::Result<Client> {
     let port = settings.server.listen.first().map_or(0, std::net::SocketAddr::port);
     let socket = place::of_server(&settings.server.admin_socket, port).context("the class has no admin socket")?;
     Client::find(&AdminSocket::At(socket))

@@ -1,7 +1,7 @@
 //! `longshore health`: the running server, as a client finds it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,8 +68,8 @@ fn check(args: &HealthArgs) -> anyhow::Result<Vec<SocketAddr>> {
         None => match args.ask.client() {
             Ok(client) => {
                 let listeners: Vec<Connection> = serde_json::from_value(client.ask(&Request::Listeners)?)?;
-                let targets = listeners.iter().map(|row| Target::reached_at(row.local, row.tls)).collect();
-                (Some(client), targets)
+                let targets = listeners.iter().map(|row| Target::reached_at(row.local, row.tls));
+                (Some(client), targets.filter(Target::has_an_address).collect())
             }
             // Nobody answers where the server was said to be.
             Err(why) if args.ask.names_a_socket() => return Err(why),
@@ -79,6 +79,9 @@ fn check(args: &HealthArgs) -> anyhow::Result<Vec<SocketAddr>> {
             }
         },
     };
+    if targets.is_empty() {
+        bail!("the server listens for IPv6 only, and this machine has no address of it, not even ::1");
+    }
     for target in &targets {
         let answered = target.check(client.as_ref());
         answered.with_context(|| format!("the server at {} does not answer as it should", target.address))?;
@@ -109,6 +112,13 @@ impl Target {
             listener.set_ip(if listener.is_ipv4() { v4 } else { Ipv6Addr::LOCALHOST.into() });
         }
         Self { address: listener, tls }
+    }
+
+    /// Whether there is anything to come from: a container often has no address of IPv6, not even `::1`, and yet everything
+    /// listens there.
+    fn has_an_address(&self) -> bool {
+        let bound = UdpSocket::bind((self.address.ip(), 0));
+        bound.is_ok() || !self.address.ip().is_loopback()
     }
 
     /// Greeting and goodbye. The server is told before where the check comes from, so that it is no session.

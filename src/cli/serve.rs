@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
+use tokio::task::{self, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -37,9 +37,18 @@ const BLOCKING_THREADS: usize = 4096;
 /// How long the last line of the log of transfers may take.
 const LOG_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long what runs beside the server may take to its end.
+const BESIDE_LIMIT: Duration = Duration::from_secs(2);
+
 /// Serves until a signal comes.
 pub fn serve(args: &ServeArgs) -> ExitCode {
-    match run(args) {
+    serve_with(args, async |_: &Server, _: &CancellationToken| Ok(Vec::new()))
+}
+
+/// The same with something beside the server: what it starts runs until the token is cancelled, which is when the server
+/// has sent its last event, and is waited for.
+pub fn serve_with(args: &ServeArgs, beside: impl Beside) -> ExitCode {
+    match run(args, beside) {
         Ok(code) => code,
         Err(error) => match error.downcast::<StartError>() {
             Ok(StartError::Configuration(faults)) => failure(&faults.into()),
@@ -53,7 +62,12 @@ pub fn serve(args: &ServeArgs) -> ExitCode {
     }
 }
 
-fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+/// What starts something beside a server.
+pub trait Beside: AsyncFnOnce(&Server, &CancellationToken) -> anyhow::Result<Vec<task::JoinHandle<()>>> {}
+
+impl<F: AsyncFnOnce(&Server, &CancellationToken) -> anyhow::Result<Vec<task::JoinHandle<()>>>> Beside for F {}
+
+fn run(args: &ServeArgs, beside: impl Beside) -> anyhow::Result<ExitCode> {
     let settings = serve_settings(args)?.settings;
     raise_file_limit();
     let (session_log, logs) = log::init(&settings.log).context("opening the session log")?;
@@ -75,6 +89,8 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let xferlog = follow_transfers(&server)?;
         let stop_http = CancellationToken::new();
         serve_metrics(&server, &stop_http).await?;
+        let stop_beside = CancellationToken::new();
+        let beside = beside(&server, &stop_beside).await?;
         let admin = open_admin_socket(&server)?;
         announce(&server);
         service::ready();
@@ -97,6 +113,10 @@ fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
                 admin.stop().await;
             }
             stop_http.cancel();
+            stop_beside.cancel();
+            for task in beside {
+                let _ = timeout(BESIDE_LIMIT, task).await;
+            }
             // The server is gone, so the logs end behind its last event.
             following.finish().await;
             let _ = timeout(LOG_LIMIT, spawn_blocking(|| xferlog.join())).await;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Error, bail};
 use clap::{Args, Subcommand};
 use toml_edit::Value;
 
@@ -13,11 +13,8 @@ use super::terms::{Terms, UserTerms};
 use super::{columns, finish, print};
 use crate::accounts::edit::{AccountsFile, Kind};
 use crate::accounts::file::{self, Root, User};
-use crate::accounts::{self, PasswordHash};
+use crate::accounts::{self, LONGEST_PASSWORD, PasswordHash, check_password};
 use crate::settings::{Flags, load};
-
-/// More than fits into a command line of FTP is no password for it.
-const LONGEST_PASSWORD: usize = 1024;
 
 /// The arguments of `longshore user`.
 #[derive(Debug, Clone, Args)]
@@ -175,7 +172,7 @@ fn terms(user: &User) -> String {
 impl PasswordArgs {
     fn read(&self, name: &str) -> anyhow::Result<PasswordHash> {
         let password = if self.password_stdin { from_stdin()? } else { from_terminal(name)? };
-        check_password(&password)?;
+        check_password(&password).map_err(Error::msg)?;
         PasswordHash::create(&password)
     }
 }
@@ -201,24 +198,11 @@ fn from_terminal(name: &str) -> anyhow::Result<Vec<u8>> {
         answer.context("cannot ask for the password, because there is no terminal; use --password-stdin")
     };
     let password = ask(format!("Password for {name}: "))?;
-    check_password(password.as_bytes())?;
+    check_password(password.as_bytes()).map_err(Error::msg)?;
     if ask("The same again: ".to_owned())? != password {
         bail!("the two passwords differ; nothing was changed");
     }
     Ok(password.into_bytes())
-}
-
-fn check_password(password: &[u8]) -> anyhow::Result<()> {
-    if password.is_empty() {
-        bail!("the password is empty; for guests without a password set accounts.anonymous");
-    }
-    if password.len() > LONGEST_PASSWORD {
-        bail!("the password is longer than {LONGEST_PASSWORD} bytes");
-    }
-    if password.iter().any(|byte| b"\r\n\0".contains(byte)) {
-        bail!("the password has a line end or a NUL in it, which no FTP client can send");
-    }
-    Ok(())
 }
 
 /// A path as one word for a shell.
@@ -229,15 +213,6 @@ fn shell_word(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_that_cannot_be_sent_are_refused() {
-        for (password, good) in [("mooring", true), ("a b", true), ("", false), ("a\nb", false), ("a\r", false)] {
-            assert_eq!(check_password(password.as_bytes()).is_ok(), good, "{password:?}");
-        }
-        assert!(check_password(&[b'x'; LONGEST_PASSWORD]).is_ok());
-        assert!(check_password(&[b'x'; LONGEST_PASSWORD + 1]).is_err());
-    }
 
     #[test]
     fn one_line_end_is_no_part_of_the_password() {

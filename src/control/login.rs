@@ -163,7 +163,7 @@ impl Session {
     fn welcome(&mut self, code: u16, account: Arc<Account>, storage: Storage, place: Option<UserPermit>) -> Reply {
         let text = format!("Welcome, {}. You may {}.", account.name, account.rights.sentence());
         self.recorder.now().user = Some(account.name.clone());
-        let throttles = self.shared.limits.throttles_of(&account.name);
+        let throttles = self.shared.limits.throttles_of(&account.name, Instant::now());
         self.login = Some(Login { account, storage, _place: place, throttles });
         self.permit.set_authenticated(true);
         Reply::new(code, text)

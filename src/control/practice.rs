@@ -14,6 +14,16 @@ pub trait Practice: fmt::Debug + Send + Sync {
 
     /// A line of its own in this session's FEAT.
     fn feature(&self, session: u64) -> Option<String>;
+
+    /// Whether students have to find the ports of their connections by themselves, so that STAT does not tell them.
+    fn hides_ports(&self) -> bool {
+        false
+    }
+
+    /// Answers a request of the administrator's, which came over the admin socket.
+    fn administer(&self, request: serde_json::Value) -> Result<serde_json::Value, String> {
+        Err(format!("nothing is known here of {request}"))
+    }
 }
 
 /// Who asks.

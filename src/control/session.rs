@@ -12,7 +12,7 @@ use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::command::{self, Command, Verb};
+use super::command::{self, Command, Syntax, Verb};
 use super::login::Login;
 use super::offers::next_stranger;
 use super::parameters::Parameters;
@@ -311,11 +311,8 @@ impl Session {
 
     /// Does what a command asks for.
     async fn answer(&mut self, Command { syntax, argument }: Command) -> Answer {
-        if let Some(reply) = self.refused_in_clear(syntax.verb, &argument) {
+        if let Some(reply) = self.refused(syntax, &argument) {
             return reply.into();
-        }
-        if !syntax.before_login && self.login.is_none() {
-            return Reply::new(530, "Log in first, with USER and PASS.").into();
         }
         let argument = argument.as_slice();
         let reply = match syntax.verb {
@@ -371,6 +368,15 @@ impl Session {
             Verb::Noop | Verb::Clnt => Reply::new(200, "OK."),
         };
         reply.into()
+    }
+
+    /// What has to come before this command is answered, whether something runs beside it or not.
+    fn refused(&self, syntax: &Syntax, argument: &[u8]) -> Option<Reply> {
+        let login = || {
+            let missing = !syntax.before_login && self.login.is_none();
+            missing.then(|| Reply::new(530, "Log in first, with USER and PASS."))
+        };
+        self.refused_in_clear(syntax.verb, argument).or_else(login)
     }
 
     /// Sends a reply at once.
@@ -445,7 +451,10 @@ impl Session {
             }
             // Replies keep their order: behind a command that waits, these wait too.
             Some((Verb::Noop, _)) if self.waiting.is_empty() && self.interrupted.is_none() => Reply::new(200, "OK."),
-            Some((Verb::Stat, path)) if self.waiting.is_empty() && self.interrupted.is_none() => self.status(path),
+            Some((Verb::Stat, path)) if self.waiting.is_empty() && self.interrupted.is_none() => {
+                let refused = command.as_ref().and_then(|command| self.refused(command.syntax, path));
+                refused.unwrap_or_else(|| self.status(path))
+            }
             _ if self.waiting.len() < WAITING_LIMIT => return self.waiting.push_back(line),
             _ => Reply::new(503, format!("{WAITING_LIMIT} commands wait already; this one is dropped.")),
         };

@@ -18,7 +18,11 @@ impl Session {
     }
 
     fn session_status(&self) -> Reply {
-        let mut lines = vec![format!(" Control connection: {}", self.recorder.ends())];
+        let hides_ports = self.shared.practice.get().is_some_and(|practice| practice.hides_ports());
+        let mut lines = Vec::new();
+        if !hides_ports {
+            lines.push(format!(" Control connection: {}", self.recorder.ends()));
+        }
         if self.shared.in_force().tls.is_some() {
             let word = |encrypted| if encrypted { "encrypted" } else { "in clear" };
             let (control, data) = (word(self.wire.is_encrypted()), word(self.protection.private));
@@ -32,6 +36,7 @@ impl Session {
         let kind = if self.parameters.ascii { "ASCII" } else { "binary" };
         lines.push(format!(" TYPE: {kind}, STRU: file, MODE: stream"));
         match &self.offer {
+            _ if hides_ports => {}
             Some(Offer::Passive(listener)) => lines.push(format!(" Next data connection: to {}", listener.address())),
             Some(Offer::Active(client)) => lines.push(format!(" Next data connection: to {client}")),
             None => {}
@@ -39,7 +44,7 @@ impl Session {
         if let Some(running) = &self.recorder.now().running {
             let bytes = running.moved.load(Ordering::Relaxed);
             lines.push(format!(" {} {}: {bytes} bytes so far", running.verb, running.path));
-            if let Some(data) = &running.data {
+            if let Some(data) = running.data.as_ref().filter(|_| !hides_ports) {
                 lines.push(format!(" Data connection: {}", data.ends));
             }
         }

@@ -87,7 +87,10 @@ impl Offer {
         };
         let reason = match terms.stop.run_until_cancelled(open).await {
             Some(Ok((stream, ends))) => {
-                terms.recorder.record_at(ends, What::DataOpened { mode, opened_by, waited: begun.elapsed() });
+                let running = terms.recorder.now().running.as_ref().map(|running| (running.verb, running.path.clone()));
+                let (verb, path) = running.unwrap_or_default();
+                let waited = begun.elapsed();
+                terms.recorder.record_at(ends, What::DataOpened { mode, opened_by, waited, verb, path });
                 return Ok(DataConnection { stream, tls: None, terms, ends, whole: false });
             }
             Some(Err(reason)) => Some(reason),

@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tokio::io::AsyncRead;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 use unftp_core::storage::{Error, ErrorKind, Fileinfo, Result, StorageBackend};
 use unftp_sbe_fs::{Filesystem, Meta};
 
@@ -20,7 +22,9 @@ use super::{Desk, escape};
 use crate::accounts::Account;
 use crate::blocking::briefly;
 use crate::storage::rights::Action;
-use crate::storage::{BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers, make_home};
+use crate::storage::{
+    Amount, BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers, make_home,
+};
 
 /// The root, and the homes below it that sessions are in. A home is opened once and closed with its last session, so
 /// that descriptors are spent per account and not per session.
@@ -81,6 +85,17 @@ impl Homes {
         Ok(place)
     }
 
+    /// Tells the books of a home in which sessions are that somebody beside them has made files and removed others. At
+    /// the next login into another one everything is counted anyway.
+    pub fn changed_beside(&self, home: &Path, made: Amount, gone: Amount) -> io::Result<()> {
+        let below = home.strip_prefix(&self.path).map_err(io::Error::other)?;
+        let id = FileId::of(&self.root.open_dir(Path::new(".").join(below))?)?;
+        if let Some(place) = self.places().get(&id).and_then(Weak::upgrade) {
+            place.home.changed_beside(made, gone);
+        }
+        Ok(())
+    }
+
     fn places(&self) -> MutexGuard<'_, HashMap<FileId, Weak<Place>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,10 +141,14 @@ impl Backend {
         let Some(room) = self.room.as_deref() else {
             return Err(ErrorKind::PermissionDenied.into());
         };
-        let plain = escape::from_ascii(path);
-        let path = VirtualPath::root().resolve(plain.as_os_str().as_bytes()).map_err(|fault| self.refuse(fault))?;
+        let path = self.meant_by(path)?;
         briefly(|| room.storage.permit(action, &path)).map_err(|fault| self.refuse(fault))?;
         Ok((room, path))
+    }
+
+    fn meant_by(&self, path: &Path) -> Result<VirtualPath> {
+        let plain = escape::from_ascii(path);
+        VirtualPath::root().resolve(plain.as_os_str().as_bytes()).map_err(|fault| self.refuse(fault))
     }
 
     /// Leaves the reason on the desk, where the session finds it, and gives the engine an error to answer with.
@@ -145,6 +164,12 @@ impl Backend {
             self.refuse(Fault::from_io(action, path, error.get_io_error().unwrap_or(&unnamed)))
         })
     }
+}
+
+/// Waits for unftp-sbe-fs on this thread: whoever changes a name holds all names of the home meanwhile, which no future
+/// that another thread may go on with can do.
+fn wait_for<T>(change: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(change))
 }
 
 #[async_trait]
@@ -164,34 +189,27 @@ impl StorageBackend<Visitor> for Backend {
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Mkdir, path.as_ref())?;
-        room.storage.count_new_directory().map_err(|fault| self.refuse(fault))?;
-        let made = room.place.filesystem.mkd(visitor, path.relative()).await;
-        if made.is_err() {
-            room.storage.uncount_new_directory();
-        }
+        let make = || wait_for(room.place.filesystem.mkd(visitor, path.relative()));
+        let made = briefly(|| room.storage.making_directory(make)).map_err(|fault| self.refuse(fault))?;
         self.explain(Action::Mkdir, &path, made)
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Rmdir, path.as_ref())?;
-        let gone = briefly(|| room.storage.look_before_removal(&path));
-        let removed = room.place.filesystem.rmd(visitor, path.relative()).await;
-        room.storage.count_out(gone.filter(|_| removed.is_ok()));
-        self.explain(Action::Rmdir, &path, removed)
+        let remove = || wait_for(room.place.filesystem.rmd(visitor, path.relative()));
+        self.explain(Action::Rmdir, &path, briefly(|| room.storage.removing(&path, remove)))
     }
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Delete, path.as_ref())?;
-        let gone = briefly(|| room.storage.look_before_removal(&path));
-        let removed = room.place.filesystem.del(visitor, path.relative()).await;
-        room.storage.count_out(gone.filter(|_| removed.is_ok()));
-        self.explain(Action::Delete, &path, removed)
+        let remove = || wait_for(room.place.filesystem.del(visitor, path.relative()));
+        self.explain(Action::Delete, &path, briefly(|| room.storage.removing(&path, remove)))
     }
 
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _: &Visitor, from: P, to: P) -> Result<()> {
         let (room, from) = self.enter_with(Action::Rename, from.as_ref())?;
-        let (_, to) = self.enter_with(Action::Create, to.as_ref())?;
+        let to = self.meant_by(to.as_ref())?;
         briefly(|| room.storage.rename(&from, &to)).map_err(|fault| self.refuse(fault))
     }
 
@@ -264,6 +282,22 @@ mod tests {
 
     fn path(text: &str) -> VirtualPath {
         VirtualPath::root().resolve(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn files_made_beside_the_sessions_are_in_the_books_of_an_open_home() {
+        let (_base, homes, account) = root();
+        let account = Account { quota: Amount { bytes: 1000, files: 0 }, ..account };
+        let made = Amount { bytes: 400, files: 2 };
+        homes.changed_beside(&account.home, made, Amount::default()).unwrap();
+        let used = |homes: &Homes| homes.room(&account).unwrap().storage.quota().unwrap().1;
+        let open = homes.room(&account).unwrap();
+        let before = used(&homes);
+        homes.changed_beside(&account.home, made, Amount::default()).unwrap();
+        assert_eq!(used(&homes), before.plus(made));
+        drop(open);
+        assert_eq!(used(&homes), before);
+        assert!(homes.changed_beside(Path::new("/"), made, made).is_err());
     }
 
     #[test]

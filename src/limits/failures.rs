@@ -61,6 +61,8 @@ struct Entry {
     failures: u32,
     last: Instant,
     shown: String,
+    /// The one user whose logins failed; `None` where there were several.
+    only: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -97,13 +99,19 @@ impl Failures {
     pub fn failed(&mut self, user: &[u8], shown: &str, client: IpAddr, now: Instant) {
         let Some(key) = self.key(user, client) else { return };
         self.forget_old(now);
-        let entry = self.memory.touch(key, || Entry { failures: 0, last: now, shown: shown.to_owned() });
+        let user = Some(self.hasher.hash_one(user));
+        let entry = self.memory.touch(key, || Entry { failures: 0, last: now, shown: shown.to_owned(), only: user });
+        entry.only = entry.only.filter(|_| entry.only == user);
         entry.failures = entry.failures.saturating_add(1);
         entry.last = now;
     }
 
+    /// Forgets the failures of this user. Those of others at the same address stay: whoever guesses at them may have an
+    /// account, too.
     pub fn succeeded(&mut self, user: &[u8], client: IpAddr) {
-        if let Some(key) = self.key(user, client) {
+        let Some(key) = self.key(user, client) else { return };
+        let user = self.hasher.hash_one(user);
+        if self.memory.get(&key).is_some_and(|entry| entry.only == Some(user)) {
             self.memory.remove(&key);
         }
     }
@@ -213,6 +221,24 @@ mod tests {
         assert_eq!(failures.wait(b"ann", client, now + FORGET + Duration::from_secs(1)), None);
         fail(&mut failures, "ann", 5);
         assert_eq!(failures.clear(None, None), 1);
+    }
+
+    /// Or somebody with an account could guess at others', and log in as themselves in between.
+    #[test]
+    fn a_success_forgets_the_failures_of_its_own_user_only() {
+        let (mut failures, now) = (Failures::new(LoginFailures::Address, LONGEST, FORGET), Instant::now());
+        let client = ip("192.0.2.1");
+        let waits = |failures: &mut Failures| failures.wait(b"ann", client, now).map(|wait| wait.failures);
+        failures.failed(b"ann", "ann", client, now);
+        failures.succeeded(b"eve", client);
+        assert_eq!(waits(&mut failures), Some(1));
+        failures.succeeded(b"ann", client);
+        assert_eq!(waits(&mut failures), None);
+        for user in ["eve", "ann", "eve"] {
+            failures.failed(user.as_bytes(), user, client, now);
+        }
+        failures.succeeded(b"eve", client);
+        assert_eq!(waits(&mut failures), Some(3));
     }
 
     #[test]

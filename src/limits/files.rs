@@ -2,6 +2,9 @@
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::http;
+use crate::settings::Settings;
+
 /// Descriptors of the process itself: standard streams, the session log, the reactor, the root, the accounts file.
 const ITSELF: u64 = 32;
 
@@ -9,17 +12,28 @@ const ITSELF: u64 = 32;
 /// the engine and a passive port, or the data connection, the file, its directory and the upload beside it.
 const OF_A_SESSION: u64 = 6;
 
-/// What to change so that `max_sessions` fit into the descriptors that this process may have, or `None` when they do.
-/// The soft limit is what counts, unless it will be `raised` to the hard one.
-pub(crate) fn advice(max_sessions: u32, listeners: usize, raised: bool) -> Option<String> {
-    let limit = getrlimit(Resource::Nofile);
-    too_few(max_sessions, listeners, if raised { limit.maximum } else { limit.current })
+/// What to change so that all sessions and HTTP connections fit into the descriptors that this process may have, or `None`
+/// when they do. Every other limit of sessions is within `max_sessions`. The soft limit is what counts, unless it will be
+/// `raised` to the hard one.
+pub(crate) fn advice(settings: &Settings, listeners: usize, raised: bool) -> Option<String> {
+    within(settings, listeners, if raised { hard_limit() } else { getrlimit(Resource::Nofile).current })
 }
 
-fn too_few(max_sessions: u32, listeners: usize, limit: Option<u64>) -> Option<String> {
+/// How many descriptors this process may have when it has raised the soft limit; `None` for any number.
+pub(crate) fn hard_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
+/// The same advice for a process with this limit.
+pub(crate) fn within(settings: &Settings, listeners: usize, limit: Option<u64>) -> Option<String> {
+    let http = settings.metrics.listen.len() * (1 + http::CONNECTIONS);
+    too_few(settings.limits.max_sessions, listeners + http, limit)
+}
+
+fn too_few(max_sessions: u32, others: usize, limit: Option<u64>) -> Option<String> {
     // No limit at all.
     let limit = limit?;
-    let fixed = ITSELF + listeners as u64;
+    let fixed = ITSELF + others as u64;
     let fitting = limit.saturating_sub(fixed) / OF_A_SESSION;
     let cure = "raise it (LimitNOFILE= of a systemd unit, docker run --ulimit nofile=N, ulimit -n N)";
     let needed = u64::from(max_sessions) * OF_A_SESSION + fixed;

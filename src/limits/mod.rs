@@ -125,8 +125,8 @@ impl Limits {
     }
 
     /// What throttles all sessions of this user.
-    pub fn throttles_of(&self, user: &str) -> Arc<Mutex<Slots>> {
-        whole(&self.users_throttles).share(user)
+    pub fn throttles_of(&self, user: &str, now: Instant) -> Arc<Mutex<Slots>> {
+        whole(&self.users_throttles).share(user, now)
     }
 
     /// What throttles the next transfer that goes this `way`: everybody's throttle, the session's, the user's and one for

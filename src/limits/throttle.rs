@@ -1,7 +1,7 @@
 //! How fast bytes may go: a throttle each for everybody, a user, a session and a path.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::whole;
@@ -84,22 +84,27 @@ impl Slots {
             Way::Upload => self.upload.at(rates.upload, now),
         }
     }
+
+    /// Whether bytes were carried that are not paid for.
+    fn owe(&self, now: Instant) -> bool {
+        let throttles = [&self.download, &self.upload].into_iter().filter_map(|slot| slot.0.as_ref());
+        throttles.into_iter().any(|throttle| *whole(&throttle.paid_at) > now)
+    }
 }
 
-/// The throttles of users, each for as long as one of the user's sessions holds it.
+/// The throttles of users, each for as long as one of the user's sessions holds it, or something is to be paid.
 #[derive(Debug, Default)]
-pub(super) struct OfUsers(HashMap<String, Weak<Mutex<Slots>>>);
+pub(super) struct OfUsers(HashMap<String, Arc<Mutex<Slots>>>);
 
 impl OfUsers {
     /// What all sessions of this user share.
-    pub fn share(&mut self, user: &str) -> Arc<Mutex<Slots>> {
-        if let Some(slots) = self.0.get(user).and_then(Weak::upgrade) {
-            return slots;
+    pub fn share(&mut self, user: &str, now: Instant) -> Arc<Mutex<Slots>> {
+        if let Some(slots) = self.0.get(user) {
+            return Arc::clone(slots);
         }
-        self.0.retain(|_, slots| slots.strong_count() > 0);
-        let slots = Arc::default();
-        self.0.insert(user.to_owned(), Arc::downgrade(&slots));
-        slots
+        // Who leaves before the bytes are paid for, and comes back, would have them for nothing.
+        self.0.retain(|_, slots| Arc::strong_count(slots) > 1 || whole(slots).owe(now));
+        Arc::clone(self.0.entry(user.to_owned()).or_default())
     }
 }
 
@@ -215,10 +220,15 @@ mod tests {
         assert!(slot.at(0, now).is_none());
 
         let mut users = OfUsers::default();
-        let ann = users.share("ann");
-        assert!(Arc::ptr_eq(&ann, &users.share("ann")) && !Arc::ptr_eq(&ann, &users.share("bob")));
+        let ann = users.share("ann", now);
+        assert!(Arc::ptr_eq(&ann, &users.share("ann", now)) && !Arc::ptr_eq(&ann, &users.share("bob", now)));
+        let rates = ByteRates { download: 1000, upload: 0 };
+        let paid_at = whole(&ann).at(Way::Download, rates, now).unwrap().pay(1000, now);
         drop(ann);
-        users.share("bob");
-        assert_eq!(users.0.len(), 1, "who has left is forgotten");
+        users.share("eve", now);
+        let known = |users: &OfUsers, name: &str| users.0.contains_key(name);
+        assert!(known(&users, "ann") && !known(&users, "bob"), "who owes something is not forgotten");
+        users.share("ida", paid_at);
+        assert!(!known(&users, "ann") && !known(&users, "eve"));
     }
 }

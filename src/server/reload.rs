@@ -119,7 +119,7 @@ impl Server {
         // Nothing fails from here on.
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(settings.storage.umask));
         if settings.limits.max_sessions != before.settings.limits.max_sessions
-            && let Some(advice) = files::advice(settings.limits.max_sessions, self.addresses.len(), false)
+            && let Some(advice) = files::advice(&settings, self.addresses.len(), false)
         {
             tracing::warn!("{advice}");
         }
@@ -167,7 +167,9 @@ pub(super) fn prepare(settings: &Settings, before: Option<&InForce>) -> Result<I
 /// The settings that differ, as `key = value`, with the new values.
 fn differences(new: &Settings, old: &Settings) -> Vec<String> {
     let settings = KEYS.iter().map(|key| (key.name, key.show(new), key.show(old)));
-    settings.filter(|(_, new, old)| new != old).map(|(name, new, _)| format!("{name} = {new}")).collect()
+    let settings = settings.filter(|(_, new, old)| new != old).map(|(name, new, _)| format!("{name} = {new}"));
+    let given = (new.accounts.given != old.accounts.given).then(|| "accounts that variables give".to_owned());
+    settings.chain(given).collect()
 }
 
 impl Reloaded {

@@ -116,6 +116,10 @@ pub enum What {
         /// How long the transfer waited for it.
         #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
         waited: Duration,
+        /// The transfer that it is for: RETR, STOR, APPE, STOU, LIST, NLST or MLSD.
+        verb: &'static str,
+        /// The file or directory, absolute in the user's home.
+        path: String,
     },
     /// A data connection was not opened, or a stranger's was turned away.
     DataFailed {
@@ -407,7 +411,7 @@ impl fmt::Display for Event {
                 let at = SocketAddr::new(*address, *port);
                 write!(f, "{verb} offers {at} ({port_class}) as {}", numbers.escape_debug())
             }
-            What::DataOpened { mode, opened_by, waited } => {
+            What::DataOpened { mode, opened_by, waited, .. } => {
                 let (mode, opened_by) = (word(mode), word(opened_by));
                 write!(f, "data connection open: {ends}, {mode}, opened by the {opened_by} in {}", Millis(*waited))
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 use config::{Config, ConfigError, Environment, Map, Source, Value, ValueKind};
 
 use super::keys::{self, KEYS};
-use super::{Anonymous, ClientCertificates, Encryption, Faults, Settings, document};
+use super::{Anonymous, ClientCertificates, Encryption, Faults, GIVEN_USERS, Settings, accident, document, image};
 
 /// What the command line sets.
 #[derive(Debug, Clone, Default)]
@@ -68,20 +68,44 @@ pub(crate) fn load_usable(
     flags: &Flags,
 ) -> (Loaded, Faults) {
     let mut faults = Faults::default();
+    let file = file.map(|file| Layer::from_file(file, &mut faults)).unwrap_or_default();
+    let variables = read_variables(environment, &mut faults);
+    let said = image::read(&variables, &mut faults);
     let layers = [
-        file.map(|file| Layer::from_file(file, &mut faults)).unwrap_or_default(),
-        Layer::from_environment(environment, &mut faults),
+        file,
+        Layer::of(said.values, &mut faults),
+        Layer::from_environment(variables, &mut faults),
         Layer::from_flags(flags, &mut faults),
     ];
     let mut loaded = merge(layers).unwrap_or_else(|more| {
         faults.extend(more);
         Loaded::default()
     });
+    loaded.settings.accounts.given = said.users;
     if let Some(port) = flags.port {
         loaded.change_port(port);
     }
     loaded.check(&mut faults);
     (loaded, faults)
+}
+
+/// The variables. That one of ours is no text is a fault; others may be what they like.
+fn read_variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    faults: &mut Faults,
+) -> image::Variables {
+    let mut variables = image::Variables::new();
+    for (name, written) in environment {
+        let name = name.to_string_lossy().into_owned();
+        match written.into_string() {
+            Ok(written) => drop(variables.insert(name, written)),
+            Err(_) if name.starts_with("LONGSHORE__") => {
+                faults.push(name, "the value is not UTF-8, as all settings are; write it in UTF-8");
+            }
+            Err(_) => {}
+        }
+    }
+    variables
 }
 
 /// What one place sets: values by the full names of their keys, each with its origin.
@@ -121,29 +145,31 @@ impl Layer {
     ///
     /// Only what begins with `LONGSHORE__` counts. A single underscore would not do: where a service is called `longshore`,
     /// Docker and Kubernetes set `LONGSHORE_PORT` and the like for everybody else.
-    fn from_environment(variables: impl IntoIterator<Item = (OsString, OsString)>, faults: &mut Faults) -> Self {
+    fn from_environment(variables: image::Variables, faults: &mut Faults) -> Self {
         let mut layer = Self::default();
         for (variable, written) in variables {
-            let variable = variable.to_string_lossy().into_owned();
-            let source = Map::from_iter([(variable.clone(), written.to_string_lossy().into_owned())]);
+            let source = Map::from_iter([(variable.clone(), written.clone())]);
             let environment = Environment::with_prefix("LONGSHORE").prefix_separator("__").separator("__");
             for (name, value) in environment.source(Some(source)).collect().unwrap_or_default() {
-                if written.to_str().is_some() {
-                    layer.put(name, Value::new(Some(&variable), value.kind), faults);
-                } else {
-                    faults.push(&variable, "the value is not UTF-8, as all settings are; write it in UTF-8");
+                match accident::of(&written, false) {
+                    Some(text) => faults.push_value(&name, &variable, text),
+                    None => layer.put(name, Value::new(Some(&variable), value.kind), faults),
                 }
             }
         }
         layer
     }
 
-    fn from_flags(flags: &Flags, faults: &mut Faults) -> Self {
+    fn of(values: Map<String, Value>, faults: &mut Faults) -> Self {
         let mut layer = Self::default();
-        for (name, value) in flags.values.clone() {
+        for (name, value) in values {
             layer.put(name, value, faults);
         }
         layer
+    }
+
+    fn from_flags(flags: &Flags, faults: &mut Faults) -> Self {
+        Self::of(flags.values.clone(), faults)
     }
 
     /// Takes the value of the key `name`, if there is such a key and it allows the value.
@@ -184,7 +210,7 @@ fn origin_of(value: &Value) -> String {
 }
 
 /// Later layers win. The origins are kept beside, because `config` loses those of tables.
-fn merge(layers: [Layer; 3]) -> Result<Loaded, Faults> {
+fn merge(layers: [Layer; 4]) -> Result<Loaded, Faults> {
     let mut origins = BTreeMap::new();
     let mut builder = Config::builder();
     for layer in layers {
@@ -222,15 +248,25 @@ impl Loaded {
     /// What only shows when values are seen together.
     pub(crate) fn check(&self, faults: &mut Faults) {
         let accounts = &self.settings.accounts;
-        let usable = faults.leave_usable(&["accounts.anonymous", "accounts.file"]);
-        if usable && accounts.anonymous == Anonymous::Off && accounts.file.is_none() {
+        let usable = faults.leave_usable(&["accounts.anonymous", "accounts.file", GIVEN_USERS]);
+        let nobody = accounts.anonymous == Anonymous::Off && accounts.file.is_none() && accounts.given.is_empty();
+        if usable && nobody {
             faults.push_value(
                 "accounts.anonymous",
                 self.origin("accounts.anonymous"),
-                "accounts.anonymous = \"off\" without an accounts file lets nobody in; set accounts.file too",
+                format!(
+                    "accounts.anonymous = \"off\" without an accounts file lets nobody in; set {} too",
+                    self.beside("accounts.anonymous", "accounts.file")
+                ),
             );
         }
         self.check_tls(faults);
+    }
+
+    /// What to call `other` in a fault about `key`: as somebody knows it who has set `key`.
+    fn beside(&self, key: &str, other: &'static str) -> &'static str {
+        let in_image = image::name_of(key).is_some_and(|variable| variable == self.origin(key));
+        image::name_of(other).filter(|_| in_image).unwrap_or(other)
     }
 
     /// Whether what is asked for can be had.
@@ -252,8 +288,14 @@ impl Loaded {
         let tls = &self.settings.tls;
         let mut wrong = |key: &str, text: &str| faults.push_value(key, self.origin(key), format!("{key} {text}"));
         match (&tls.certificate, &tls.key) {
-            (Some(_), None) => wrong("tls.certificate", "is set without its key; set tls.key too"),
-            (None, Some(_)) => wrong("tls.key", "is set without its certificate; set tls.certificate too"),
+            (Some(_), None) => {
+                let key = self.beside("tls.certificate", "tls.key");
+                wrong("tls.certificate", &format!("is set without its key; set {key} too"));
+            }
+            (None, Some(_)) => {
+                let certificate = self.beside("tls.key", "tls.certificate");
+                wrong("tls.key", &format!("is set without its certificate; set {certificate} too"));
+            }
             _ => {}
         }
         let clients = tls.client_certificates != ClientCertificates::Off;

@@ -1,8 +1,9 @@
 //! The settings as the server uses them: typed, checked, complete.
 //!
 //! [`load`] merges the built-in defaults, a TOML file, the environment and the flags into one [`Settings`] and remembers
-//! where each value came from. [`keys::KEYS`] is the one table of everything that can be set.
+//! where each value came from. In the image the environment has other names too, see `image`. [`keys::KEYS`] is the one table of everything that can be set.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,15 +14,18 @@ use ipnet::IpNet;
 use crate::limits::ByteRates;
 use crate::storage::PathPattern;
 
+mod accident;
 pub(crate) mod address;
 pub(crate) mod document;
 mod fault;
+mod image;
 pub mod keys;
 mod load;
 mod places;
 pub(crate) mod value;
 
 pub use fault::{Fault, Faults};
+pub(crate) use image::MARK;
 pub(crate) use load::load_usable;
 pub use load::{Flags, Loaded, load};
 
@@ -151,6 +155,46 @@ pub struct AccountSettings {
     pub anonymous: Anonymous,
     /// The directory whose contents homes get that are made at a login; without one they are empty.
     pub template: Option<PathBuf>,
+    /// Accounts beside those of the file, which variables of the image give. No key stands for them.
+    pub given: Vec<GivenUser>,
+}
+
+/// What faults in [`AccountSettings::given`] are about.
+const GIVEN_USERS: &str = "accounts.given";
+
+/// An account that variables of the image give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUser {
+    /// Which variables.
+    pub origin: String,
+    /// The login name.
+    pub name: String,
+    /// The password, or its hash.
+    pub password: Secret,
+    /// The home, relative to the root or absolute below it, which is made when it is missing; the root without one.
+    pub home: Option<String>,
+}
+
+/// Text that is not shown by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` to itself.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(not shown)")
+    }
 }
 
 /// What anonymous users may do (`anonymous`).
@@ -357,7 +401,7 @@ impl Default for StorageSettings {
 
 impl Default for AccountSettings {
     fn default() -> Self {
-        Self { file: None, anonymous: Anonymous::ReadOnly, template: None }
+        Self { file: None, anonymous: Anonymous::ReadOnly, template: None, given: Vec::new() }
     }
 }
 

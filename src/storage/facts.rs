@@ -40,6 +40,12 @@ impl From<&Stat> for FileId {
     }
 }
 
+impl From<&Facts> for FileId {
+    fn from(facts: &Facts) -> Self {
+        Self { device: facts.device, inode: facts.inode }
+    }
+}
+
 /// What is known about a file without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {

@@ -20,7 +20,7 @@ use super::broken::BrokenReplacements;
 use super::facts::FileId;
 use super::fault::Fault;
 use super::path::{RESERVED_PREFIX, VirtualPath};
-use super::quota::Books;
+use super::quota::{Amount, Books};
 use super::rights::Action;
 
 /// One account's home directory, opened once and shared by its sessions.
@@ -48,6 +48,11 @@ impl Home {
     /// What there is in it, for quotas.
     pub(super) fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// Somebody beside the sessions has made files in it and removed others.
+    pub fn changed_beside(&self, made: Amount, gone: Amount) {
+        self.books.changed_beside(made, gone);
     }
 
     /// A handle of the directory `path` to look names up in. It cannot be read or synced; see [`readable`].

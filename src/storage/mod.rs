@@ -91,24 +91,24 @@ impl Storage {
         self.allowance.standing()
     }
 
-    /// Has a directory counted before it is made.
-    pub fn count_new_directory(&self) -> Result<(), Fault> {
-        self.allowance.charge(Amount::ONE_FILE)
+    /// Has `make` make a directory, which is counted before.
+    pub fn making_directory<T, E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Result<T, E>, Fault> {
+        let _names = self.home.books().names();
+        self.allowance.charge(Amount::ONE_FILE)?;
+        let made = make();
+        if made.is_err() {
+            self.allowance.release(Amount::ONE_FILE);
+        }
+        Ok(made)
     }
 
-    /// The directory was not made.
-    pub fn uncount_new_directory(&self) {
-        self.allowance.release(Amount::ONE_FILE);
-    }
-
-    /// What `path` itself is, to be [counted out](Self::count_out) when it is gone.
-    pub fn look_before_removal(&self, path: &VirtualPath) -> Option<Facts> {
-        self.home.stat_link(path).ok().map(|stat| Facts::from(&stat))
-    }
-
-    /// What was removed counts no more.
-    pub fn count_out(&self, gone: Option<Facts>) {
-        gone.iter().for_each(|facts| self.allowance.release(Amount::of(facts)));
+    /// Has `remove` remove what `path` itself is, which then counts no more.
+    pub fn removing<T, E>(&self, path: &VirtualPath, remove: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let _names = self.home.books().names();
+        let there = self.home.stat_link(path).ok().map(|stat| Facts::from(&stat));
+        let removed = remove()?;
+        there.iter().for_each(|facts| self.allowance.count_out(facts));
+        Ok(removed)
     }
 
     /// The same for the account of this name.
@@ -137,7 +137,10 @@ impl Storage {
     /// Whether the session may do `action` at `path`, as far as its own rights and the name go.
     pub fn permit(&self, action: Action, path: &VirtualPath) -> Result<(), Fault> {
         // These take a symbolic link itself, whatever it leads to.
-        let follow = !matches!(action, Action::Delete | Action::Rename | Action::Rmdir);
+        self.permit_at(action, path, !matches!(action, Action::Delete | Action::Rename | Action::Rmdir))
+    }
+
+    fn permit_at(&self, action: Action, path: &VirtualPath, follow: bool) -> Result<(), Fault> {
         let sentence = if !self.words_at(path, follow).allow(action) {
             format!("This account may not {} {path}.", fault::words(action))
         } else if path.is_root() && matches!(action, Action::Delete | Action::Rename | Action::Rmdir) {
@@ -192,16 +195,18 @@ impl Storage {
         })
     }
 
-    /// Gives `from` the name `to`. A file or a symbolic link may take the place of another one.
+    /// Gives `from` the name `to`. A file or a symbolic link may take the place of another one, and a link's place is where
+    /// it is, not where it leads.
     pub fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
         self.permit(Action::Rename, from)?;
-        self.permit(Action::Create, to)?;
+        self.permit_at(Action::Create, to, false)?;
         self.permit_leaving(from, to)?;
         let into_itself =
             || Fault::new(FaultKind::BadRequest, format!("{from} cannot be moved into a directory below itself."));
         if to.is_below(from) {
             return Err(into_itself());
         }
+        let _names = self.home.books().names();
         let stat = |path| self.home.stat_link(path).map(|stat| Facts::from(&stat));
         let source = stat(from).map_err(|error| Fault::from_io(Action::Rename, from, &error))?;
         if source.kind == Kind::Directory {
@@ -226,13 +231,14 @@ impl Storage {
             _ => Fault::from_io(Action::Rename, from, &error),
         })?;
         // Two names of one file: rename(2) leaves both.
-        self.count_out(replaced.filter(|target| (target.device, target.inode) != (source.device, source.inode)));
+        let gone = replaced.filter(|target| FileId::from(target) != FileId::from(&source));
+        gone.iter().for_each(|facts| self.allowance.count_out(facts));
         Ok(())
     }
 
     /// Without the right to overwrite, what came to be there since the look stays: the kernel sees to it.
     fn rename_in_home(&self, from: &VirtualPath, to: &VirtualPath) -> io::Result<()> {
-        if !self.words(to).allow(Action::Overwrite) {
+        if !self.words_at(to, false).allow(Action::Overwrite) {
             let (old, new) = (self.home.seat(from)?, self.home.seat(to)?);
             return Ok(rename_to_new(&old.directory, &old.name, &new.directory, &new.name)?);
         }
@@ -274,7 +280,7 @@ impl Storage {
             (Kind::Directory, _) => {
                 Err(Fault::new(FaultKind::Exists, format!("{to} exists already; a directory cannot replace a file.")))
             }
-            _ => self.permit(Action::Overwrite, to),
+            _ => self.permit_at(Action::Overwrite, to, false),
         }
     }
 

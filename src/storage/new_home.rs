@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::fs::{RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::leftovers::unfinished_name;
 
@@ -21,12 +23,26 @@ pub fn make_home(root: &Dir, path: &Path, template: Option<&Path>) -> io::Result
         Some(template) => root.open_dir(&unfinished).and_then(|home| copy_contents(template, &home)),
         None => Ok(()),
     };
-    let made = filled.and_then(|()| root.rename(&unfinished, root, path));
+    let made = filled.and_then(|()| take_name(root, &unfinished, path));
     made.or_else(|error| {
         // The error to report is the first one.
         let _ = root.remove_dir_all(&unfinished);
         if root.is_dir(path) { Ok(()) } else { Err(error) }
     })
+}
+
+/// Gives `unfinished` the name `path`, which nothing has yet. A plain rename would replace an empty home, in which somebody
+/// may be by now.
+fn take_name(root: &Dir, unfinished: &Path, path: &Path) -> io::Result<()> {
+    let parent = root.open_dir(path.parent().unwrap_or(Path::new(".")))?;
+    let (Some(from), Some(to)) = (unfinished.file_name(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    match renameat_with(&parent, from, &parent, to, RenameFlags::NOREPLACE) {
+        // Some file systems cannot.
+        Err(Errno::INVAL | Errno::NOSYS) => parent.rename(from, &parent, to),
+        done => Ok(done?),
+    }
 }
 
 fn copy_contents(from: &Path, to: &Dir) -> io::Result<()> {
@@ -50,7 +66,7 @@ fn copy_contents(from: &Path, to: &Dir) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use cap_std::ambient_authority;
 
@@ -77,6 +93,12 @@ mod tests {
         make_home(&root, Path::new("./class/ann"), None).unwrap();
         assert!(path("root/class/ann/dir").is_dir());
         assert_eq!(fs::read_dir(path("root/class")).unwrap().count(), 1);
+        // Empty ones are not replaced either.
+        make_home(&root, Path::new("./class/bob"), None).unwrap();
+        let bobs = fs::metadata(path("root/class/bob")).unwrap().ino();
+        make_home(&root, Path::new("./class/bob"), None).unwrap();
+        assert_eq!(fs::metadata(path("root/class/bob")).unwrap().ino(), bobs);
+        fs::remove_dir(path("root/class/bob")).unwrap();
         // What a killed server has begun is cleared.
         let begun = path("root/class").join(unfinished_name().unwrap());
         fs::create_dir_all(begun.join("dir")).unwrap();

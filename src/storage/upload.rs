@@ -22,7 +22,7 @@ use super::fault::{Fault, FaultKind};
 use super::home::{Seat, open_name, readable, record_owner, rename_to_new, stat_name};
 use super::leftovers::{hidden_name, temporary_name};
 use super::path::VirtualPath;
-use super::quota::{Amount, Bill};
+use super::quota::{Amount, Became, Bill};
 use super::rights::Action;
 
 /// How often an upload starts over when its name changes hands just then, and how many unique names STOU tries.
@@ -136,46 +136,16 @@ impl Upload {
 
     /// Makes the upload last: under its final name, and on the disk where that was asked for.
     pub fn finish(&mut self) -> Result<(), Fault> {
-        if fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0) {
-            let sentence = format!("{} was deleted while it was uploaded; upload it again.", self.path);
-            return Err(Fault::new(FaultKind::NotFound, sentence));
-        }
-        self.pay_for_the_name()?;
-        self.commit().map_err(|error| self.fault(&error))
-    }
-
-    /// A replacement was charged for what it adds to the old file. When that has gone from under its name meanwhile, it
-    /// counts no more, or elsewhere.
-    fn pay_for_the_name(&mut self) -> Result<(), Fault> {
-        let (Some(replacing), Some(name)) = (&self.replacing, &self.becomes) else { return Ok(()) };
-        match stat_name(&self.seat.directory, name).ok() {
-            Some(stat) if FileId::from(&stat) == replacing.old => Ok(()),
-            other => self.bill.pay_whole(other.map(|stat| Amount::of(&Facts::from(&stat)))),
-        }
-    }
-
-    fn commit(&mut self) -> io::Result<()> {
         debug_assert!(self.is_ready(), "a file without its head is not whole");
-        match self.fsync {
-            true => self.file.sync_all()?,
-            false => self.flush()?,
-        }
-        let Seat { directory, name } = &self.seat;
-        match (&self.becomes, &self.replacing) {
-            (Some(new), Some(replacing)) => {
-                renameat(directory, name, directory, new)?;
-                replacing.broken.forget(replacing.old);
-            }
-            (Some(new), None) => rename_to_new(directory, name, directory, new)?,
-            (None, _) => {}
-        }
-        self.finished = true;
-        self.bill.settle(Some(self.position));
+        let written = if self.fsync { self.file.sync_all() } else { self.flush() };
+        written.map_err(|error| self.fault(&error))?;
+        self.take_name()?;
         // The next upload need not wait until this one is dropped.
         let _ = flock(&self.file, FlockOperation::Unlock);
         if self.fsync {
             // The name, too, is on the disk only when its directory is.
-            fsync(readable(&self.seat.directory)?)?;
+            let synced = readable(&self.seat.directory).and_then(fsync);
+            synced.map_err(|error| self.fault(&error.into()))?;
         }
         Ok(())
     }
@@ -189,6 +159,38 @@ impl Upload {
         }
     }
 
+    fn take_name(&mut self) -> Result<(), Fault> {
+        let home = self.bill.home();
+        let _names = home.books().names();
+        let Some(new) = &self.becomes else {
+            self.finished = true;
+            self.settle_in_place();
+            return Ok(());
+        };
+        let Seat { directory, name } = &self.seat;
+        if let Some(replacing) = &self.replacing {
+            // It was charged for what it adds to the old file. When that has gone from under its name meanwhile, it counts
+            // no more, or elsewhere.
+            let there = stat_name(directory, new).ok().map(|stat| Facts::from(&stat));
+            if there.is_none_or(|there| FileId::from(&there) != replacing.old) {
+                self.bill.pay_whole(there.as_ref())?;
+            }
+            renameat(directory, name, directory, new).map_err(|error| self.fault(&error.into()))?;
+            replacing.broken.forget(replacing.old);
+        } else {
+            rename_to_new(directory, name, directory, new).map_err(|error| self.fault(&error.into()))?;
+        }
+        self.finished = true;
+        self.bill.settle(Became::Bytes(self.position));
+        Ok(())
+    }
+
+    /// What a file that was written in place comes to, while all names are held.
+    fn settle_in_place(&mut self) {
+        let nameless = fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0);
+        self.bill.settle(if nameless { Became::Nameless } else { Became::Bytes(self.position) });
+    }
+
     fn fault(&self, error: &io::Error) -> Fault {
         Fault::from_io(self.action, &self.path, error)
     }
@@ -199,15 +201,20 @@ impl Drop for Upload {
         if self.finished {
             return;
         }
+        let home = self.bill.home();
+        let _names = home.books().names();
         if let (Some(replacing), true) = (&self.replacing, self.attempted) {
             replacing.broken.remember(replacing.old);
         }
-        // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
-        let is_hidden = self.becomes.is_some();
         // A data connection that never came about leaves no empty file behind.
-        let is_waste = is_hidden || self.action == Action::Create && self.written() == 0;
-        let nothing = is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done);
-        self.bill.settle((!nothing && !is_hidden).then_some(self.position));
+        let is_waste = self.becomes.is_some() || self.action == Action::Create && self.written() == 0;
+        let gone = is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done);
+        // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
+        if gone || self.becomes.is_some() {
+            self.bill.settle(Became::Nothing);
+        } else {
+            self.settle_in_place();
+        }
     }
 }
 
@@ -292,8 +299,7 @@ impl Storage {
     }
 
     /// Opens a file for an upload to `path` where versions are kept: under that name, or as `name (2)` and so on where it
-    /// is taken. Returns the number, too. It has that name when it is complete: half of it could not be resumed, and must
-    /// not look like a whole one.
+    /// is taken. Returns the number, too. When the upload breaks, nothing of it stays: it could not be resumed.
     pub fn begin_version(&self, path: &VirtualPath, fsync: bool) -> Result<(VirtualPath, u32, Upload), Fault> {
         self.permit_some_upload(path)?;
         let mut request = Request { storage: self, path: path.clone(), fsync };
@@ -306,7 +312,7 @@ impl Storage {
             if number == 1 && is_directory() {
                 return Err(request.fault(Action::Create, Errno::ISDIR));
             }
-            if let Some(upload) = request.begin_hidden(seat)? {
+            if let Some(upload) = request.begin_new(seat, Start::Beginning)? {
                 return Ok((request.path, number, upload));
             }
         }
@@ -349,13 +355,15 @@ impl Request<'_> {
         if let Start::Offset(offset @ 1..) = start {
             return Err(self.past_the_end(offset, 0));
         }
-        self.make(seat)
+        match self.storage.words(&self.path).keeps_versions() {
+            true => self.make_hidden(seat),
+            false => self.make(seat),
+        }
     }
 
-    /// As [`begin_new`](Self::begin_new), but the file gets its name when it is complete. Its temporary one depends on
-    /// that, so that of two uploads one has it.
-    fn begin_hidden(&self, seat: Seat) -> Result<Option<Upload>, Fault> {
-        self.storage.permit(Action::Create, &self.path)?;
+    /// As [`make`](Self::make), but the file gets its name when it is complete. Its temporary one depends on that, so that
+    /// of two uploads one has it.
+    fn make_hidden(&self, seat: Seat) -> Result<Option<Upload>, Fault> {
         let Seat { directory, name } = seat;
         let is_taken = |directory: &OwnedFd| match stat_name(directory, &name) {
             Ok(_) => Ok(true),
@@ -367,21 +375,24 @@ impl Request<'_> {
         }
         let hidden = CString::new(hidden_name(&name)).map_err(|error| self.fault(Action::Create, error))?;
         let Some(mut upload) = self.make(Seat { directory, name: hidden })? else { return Ok(None) };
-        // Dropped, it is gone. The name may have been given since the look.
+        // The name may have been given since the look.
         let is_free = !is_taken(&upload.seat.directory)?;
         upload.becomes = Some(name);
         Ok(is_free.then_some(upload))
     }
 
+    /// A new file, unless the name is taken.
     fn make(&self, seat: Seat) -> Result<Option<Upload>, Fault> {
         let allowance = &self.storage.allowance;
         allowance.has_room(true)?;
+        let _names = self.storage.home.books().names();
+        allowance.charge(Amount::ONE_FILE)?;
         match seat.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, NEW_FILE) {
             Ok(file) => {
                 self.lock(&file).inspect_err(|fault| {
                     // Locked already, it has become another upload's file meanwhile. Else locks do not work here.
-                    if fault.kind != FaultKind::Busy {
-                        let _ = seat.unlink(&file);
+                    if fault.kind != FaultKind::Busy && seat.unlink(&file).is_ok_and(|done| done) {
+                        allowance.release(Amount::ONE_FILE);
                     }
                 })?;
                 let id = FileId::of(&file).map_err(|error| self.fault(Action::Create, error))?;
@@ -389,11 +400,12 @@ impl Request<'_> {
                 if let (Some(owner), true) = (&self.storage.owner, self.storage.words(&self.path.parent()).own_only()) {
                     record_owner(&file, owner);
                 }
-                allowance.charge(Amount::ONE_FILE).inspect_err(|_| drop(seat.unlink(&file)))?;
-                Ok(Some(self.upload(file, seat, Action::Create, 0, allowance.bill(0, true))))
+                Ok(Some(self.upload(file, seat, Action::Create, 0, allowance.bill_in_place(id, 0, true))))
             }
-            Err(Errno::EXIST) => Ok(None),
-            Err(error) => Err(self.fault(Action::Create, error)),
+            Err(error) => {
+                allowance.release(Amount::ONE_FILE);
+                if error == Errno::EXIST { Ok(None) } else { Err(self.fault(Action::Create, error)) }
+            }
         }
     }
 
@@ -405,7 +417,8 @@ impl Request<'_> {
         }
         let plan = Plan::new(start, facts.size);
         // First: the size is none of the business of who may not add to the file.
-        self.storage.permit(plan.map_or(Action::Append, Plan::action), &self.path)?;
+        let permitted = self.storage.permit(plan.map_or(Action::Append, Plan::action), &self.path);
+        permitted.map_err(|fault| self.refused_from(start).unwrap_or(fault))?;
         let plan = plan.map_err(|offset| self.past_the_end(offset, facts.size))?;
         let Some((file, old)) = self.open_locked(&seat, facts, plan)? else {
             return Ok(None);
@@ -414,7 +427,7 @@ impl Request<'_> {
             return Err(self.stale());
         }
         match plan {
-            Plan::Append => self.append(file, seat),
+            Plan::Append => self.append(file, old, seat),
             Plan::Replace { head } => self.replace(file, old, facts, head, seat),
         }
         .map(Some)
@@ -445,17 +458,17 @@ impl Request<'_> {
         Ok(same.then(|| (file, FileId::from(&opened))))
     }
 
-    fn append(&self, mut file: File, seat: Seat) -> Result<Upload, Fault> {
+    fn append(&self, mut file: File, id: FileId, seat: Seat) -> Result<Upload, Fault> {
         let end = file.seek(SeekFrom::End(0)).map_err(|error| self.fault(Action::Append, error))?;
         self.storage.allowance.has_room(false)?;
-        Ok(self.upload(file, seat, Action::Append, end, self.storage.allowance.bill(end, false)))
+        Ok(self.upload(file, seat, Action::Append, end, self.storage.allowance.bill_in_place(id, end, false)))
     }
 
     fn replace(&self, old_file: File, old: FileId, facts: &Facts, head: u64, seat: Seat) -> Result<Upload, Fault> {
         let Seat { directory, name } = seat;
         let (file, temporary) = self.temporary(&directory, old)?;
         let broken = Arc::clone(self.storage.home.broken());
-        let bill = self.storage.allowance.bill(Amount::of(facts).bytes, false);
+        let bill = self.storage.allowance.bill_of_replacement(Amount::of(facts).bytes);
         let seat = Seat { directory, name: temporary };
         let mut upload = self.upload(file, seat, Action::Overwrite, head, bill);
         upload.becomes = Some(name);
@@ -546,6 +559,13 @@ impl Request<'_> {
             self.path
         );
         Fault::new(FaultKind::Stale, sentence)
+    }
+
+    /// One sentence for every offset: "add to" and "replace" would tell which of them is the file's size.
+    fn refused_from(&self, start: Start) -> Option<Fault> {
+        let Start::Offset(offset @ 1..) = start else { return None };
+        let sentence = format!("This account may not upload to {} from byte {offset} on.", self.path);
+        Some(Fault::new(FaultKind::Permission, sentence))
     }
 
     fn past_the_end(&self, offset: u64, size: u64) -> Fault {

@@ -1,18 +1,16 @@
-//! The Docker engine, images and containers.
+//! The Docker engine and containers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::images;
+
 /// Something that has not come about by then never will.
 pub const DEADLINE: Duration = Duration::from_secs(90);
-
-/// Debian with systemd as a container's first process.
-const SYSTEMD: &str = "longshore-test/systemd:bookworm";
 
 /// Where cargo builds.
 pub fn target() -> &'static Path {
@@ -50,28 +48,6 @@ pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The image with systemd, made if this machine has none yet.
-fn systemd_image() -> &'static str {
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = MAKING.lock().unwrap();
-    let known = Command::new("docker").args(["image", "inspect", SYSTEMD]).output().unwrap();
-    if !known.status.success() {
-        let directory = tempfile::tempdir().unwrap();
-        let include = "--include=systemd,systemd-sysv,dbus,curl,libgcc-s1";
-        run(Command::new("debootstrap").args(["--variant=minbase", include, "bookworm"]).arg(directory.path()));
-        let mut import = Command::new("docker");
-        import.args(["import", "-", SYSTEMD]).stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut import = import.spawn().unwrap();
-        let mut tar = Command::new("tar");
-        tar.arg("-C").arg(directory.path()).args(["-c", "."]).stdout(import.stdin.take().unwrap());
-        assert!(tar.status().unwrap().success());
-        // It reads until the last writer is gone.
-        drop(tar);
-        assert!(import.wait().unwrap().success());
-    }
-    SYSTEMD
-}
-
 /// A container, which goes when it is dropped.
 pub struct Container(String);
 
@@ -83,12 +59,59 @@ impl Container {
         command.args(["run", "--detach", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]);
         command.args(["--security-opt", "seccomp=unconfined", "--tmpfs", "/run", "--tmpfs", "/run/lock"]);
         command.args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", &package]);
-        let container = Self(run(command.args([systemd_image(), "/sbin/init"])).trim().to_owned());
+        let container = Self(run(command.args([images::systemd(), "/sbin/init"])).trim().to_owned());
         poll("systemd has booted", || {
             let output = container.command(&["systemctl", "is-system-running"]).output().unwrap();
             (output.stdout == b"running\n").then_some(())
         });
         container
+    }
+
+    /// Another one that runs `words`. Where a port is taken, as it may be by whatever runs beside, the next try takes
+    /// other options.
+    pub fn started(mut options: impl FnMut() -> Vec<String>, image: &str, words: &[&str]) -> Self {
+        poll("the ports are free", || {
+            let mut command = Command::new("docker");
+            let output = command.args(["run", "--detach"]).args(options()).arg(image).args(words).output().unwrap();
+            let (id, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+            // A container that did not get its ports is there nevertheless.
+            let container = (!id.is_empty()).then(|| Self(id.trim().to_owned()));
+            if output.status.success() {
+                return container;
+            }
+            assert!(said.contains("already"), "{command:?}: {said}");
+            None
+        })
+    }
+
+    /// What one of compose's services has become.
+    pub fn known(id: &str) -> Self {
+        Self(id.trim().to_owned())
+    }
+
+    /// What its process has printed on both streams.
+    pub fn logs(&self) -> String {
+        let output = Command::new("docker").args(["logs", &self.0]).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    /// What the engine knows of it.
+    pub fn inspect(&self, format: &str) -> String {
+        run(Command::new("docker").args(["inspect", "--format", format, &self.0])).trim().to_owned()
+    }
+
+    /// A command of the engine about it.
+    pub fn engine(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.args(words).arg(&self.0);
+        command
+    }
+
+    /// Where a published port is.
+    pub fn published(&self, port: u16) -> SocketAddr {
+        let (id, port) = (&self.0, port.to_string());
+        let said = run(Command::new("docker").args(["port", id, &port]));
+        said.lines().next().unwrap().parse().unwrap()
     }
 
     /// A command inside of it.
@@ -112,15 +135,14 @@ impl Container {
 
     /// Where its ports are, seen from here.
     pub fn address(&self) -> IpAddr {
-        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        run(Command::new("docker").args(["inspect", "--format", format, &self.0])).trim().parse().unwrap()
+        self.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}").parse().unwrap()
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("{}", self.try_shell("journalctl --no-pager | tail -n 80").1);
+            println!("{}\n{}", self.logs(), self.try_shell("journalctl --no-pager | tail -n 80").1);
         }
         let _ = Command::new("docker").args(["rm", "--force", "--volumes", &self.0]).output();
     }
@@ -139,6 +161,11 @@ impl Control {
         let mut control = Self { stream: BufReader::new(stream) };
         let greeting = control.reply()?;
         Ok((control, greeting))
+    }
+
+    /// The port that this side has.
+    pub fn port(&self) -> u16 {
+        self.stream.get_ref().local_addr().unwrap().port()
     }
 
     /// The next line of a reply.

@@ -85,6 +85,24 @@ fn check_and_serve_report_the_same_about_places_and_accounts() {
 }
 
 #[test]
+fn a_home_that_a_link_leads_out_of_the_root_is_refused() {
+    let dir = directory();
+    fs::write(dir.path().join("c.toml"), "[storage]\nroot = \"root\"\n[accounts]\nfile = \"users.toml\"\n").unwrap();
+    let hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
+    let user = format!("[[user]]\nname = \"ann\"\npassword = \"{hash}\"\nhome = \"ann\"\n");
+    fs::write(dir.path().join("users.toml"), user).unwrap();
+    fs::create_dir(dir.path().join("root")).unwrap();
+    std::os::unix::fs::symlink("/etc", dir.path().join("root/ann")).unwrap();
+    for args in [&["check", "--config", "c.toml"][..], &["--config", "c.toml", "--port", "0"]] {
+        let output = run(&dir, args);
+        assert_eq!(output.status.code(), Some(78));
+        let fault =
+            "users.toml:4: user.home = \"ann\" is not allowed (a symbolic link leads it out of the root, to /etc)";
+        assert!(stderr(&output).contains(fault), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn text_that_is_no_toml_is_refused_with_its_line() {
     let dir = directory();
     fs::write(dir.path().join("bad.toml"), "[server]\nlisten = [\n").unwrap();

@@ -169,12 +169,19 @@ fn an_account_that_names_one_where_none_are_asked_for_is_refused_at_the_start_an
     let server = Server::builder().account("alice", "pw").tls(&[]).start();
     let (config, accounts) = (server.beside("longshore.toml"), server.beside("accounts.toml"));
     let text = fs::read_to_string(&accounts).unwrap();
+    // `longshore user` does not write what the next start would refuse.
+    let mut set = Command::new(LONGSHORE);
+    set.args(["user", "set", "alice", "--client-certificate", "CN=alice", "--config"]).arg(&config);
+    let refused = set.output().unwrap();
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
+    assert_eq!(fs::read_to_string(&accounts).unwrap(), text);
     fs::write(&accounts, text.replace("name = \"alice\"", "name = \"alice\"\nclient_certificate = \"CN=alice\""))
         .unwrap();
     for command in ["check", "serve"] {
         let output = Command::new(LONGSHORE).args([command, "--config"]).arg(&config).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{said}");
-        assert!(said.contains("alice names a client_certificate, but tls.client_certificates is off"), "{said}");
+        assert!(said.contains("accounts.toml:5: user.client_certificate = \"CN=alice\" is not allowed"), "{said}");
+        assert!(said.contains("set tls.client_certificates to \"request\""), "{said}");
     }
 }

@@ -314,6 +314,14 @@ impl Builder {
     }
 }
 
+/// A copy of the program, for users who may not look into the directory where it was built. `cp` makes it: what this
+/// process has open to write, a child of another test may hold a moment longer, and it could not be run.
+pub fn copy_of_the_program(dir: &Path) -> PathBuf {
+    let program = dir.join("longshore");
+    assert!(Command::new("cp").arg(LONGSHORE).arg(&program).status().unwrap().success());
+    program
+}
+
 /// Makes a certificate for this machine's own names, as a user would.
 pub fn self_signed(certificate: &Path, key: &Path) {
     let mut command = Command::new(LONGSHORE);

@@ -618,6 +618,12 @@ fn too_few_open_files_are_advised_about_and_do_not_keep_the_server_from_serving(
     assert!(output.status.success());
     let warning = String::from_utf8(output.stderr).unwrap();
     assert!(warning.contains(advice) && warning.contains("set limits.max_sessions = 11"), "{warning}");
+    // Whoever asks for metrics takes files, too.
+    let text = std::fs::read_to_string(&config).unwrap() + "[metrics]\nlisten = [\"127.0.0.1:0\"]\n";
+    std::fs::write(&config, text).unwrap();
+    let output = Command::new("sh").args(["-c", script, LONGSHORE]).arg(&config).output().unwrap();
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(warning.contains("may need 846 open files"), "{warning}");
 }
 
 /// The lines of a real log that fail2ban has to find, with the addresses it has to find in them.

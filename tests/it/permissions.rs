@@ -87,6 +87,21 @@ fn login(server: &Server, name: &str) -> Ftp {
     ftp
 }
 
+/// Verbs that say nothing of files, or only where a transfer goes on and how it is done.
+const OTHERS: &str = "ABOR ACCT ALLO AUTH CCC CLNT EPRT EPSV FEAT HELP HOST MODE NOOP OPTS PASS PASV PBSZ PORT PROT PWD \
+                      QUIT REIN REST STRU SYST TYPE USER XPWD";
+
+#[test]
+fn the_matrix_has_every_verb() {
+    let server = Server::start();
+    let mut known: Vec<&str> = MATRIX.iter().map(|(line, _)| line.split(' ').next().unwrap()).collect();
+    // The other half of RNFR, and XRMD, which is RMD by another name.
+    known.extend(OTHERS.split_whitespace().chain(["RNTO", "XRMD"]));
+    let served = Ftp::connect(server.address()).expect(214, "HELP").middle().join(" ");
+    let missing: Vec<_> = served.split_whitespace().filter(|verb| !known.contains(verb)).collect();
+    assert!(served.contains("STOR") && missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn every_verb_keeps_to_every_preset() {
     let quoted = PRESETS.map(|preset| format!("{preset:?}"));
@@ -239,6 +254,24 @@ fn rules_hold_where_links_lead() {
     assert!(server.has("closed/secret") && server.has("read/x"));
 }
 
+/// A file that takes the place of a link changes the directory that the link is in, wherever the link leads.
+#[test]
+fn a_link_to_an_open_place_opens_no_closed_directory() {
+    let server = server(&[("ann", r#"{ "/" = "read-write", "/closed" = "read-only" }"#)]);
+    server.write("closed/x", "x");
+    server.write("new", "new");
+    symlink("closed", server.path("way")).unwrap();
+    symlink("../open", server.path("closed/link")).unwrap();
+    server.write("open", "open");
+    let mut ftp = login(&server, "ann");
+    ftp.expect(350, "RNFR new");
+    ftp.expect(550, "RNTO way/link");
+    assert!(server.path("closed/link").is_symlink() && server.has("new"));
+    // To write through it changes what it leads to.
+    ftp.put("STOR way/link", b"more");
+    assert_eq!(server.read("open"), b"more");
+}
+
 fn keeps_owners(directory: &Path) -> bool {
     let kept = setxattr(directory, c"user.longshore.test", b"x", XattrFlags::empty()).is_ok();
     if !kept {
@@ -315,6 +348,14 @@ fn what_is_handed_in_is_kept_whole_with_its_versions() {
     ftp.refused(550, "STOR handin/report.txt");
     ftp.refused(550, "RETR handin/report.txt");
     ftp.refused(550, "DELE handin/report.txt");
+    // Of a broken one nothing stays, under whatever name it came.
+    for verb in ["STOR handin/report.txt", "STOU"] {
+        ftp.expect(250, if verb == "STOU" { "CWD handin" } else { "CWD /" });
+        let mut data = ftp.open(verb);
+        ftp.write_data(&mut data, b"half a rep");
+        crate::ftp::reset(data);
+        ftp.read(426);
+    }
     assert_eq!(server.names("handin"), ["report (2).txt", "report (3).txt", "report.txt"]);
 }
 
@@ -337,9 +378,23 @@ fn guests_who_may_only_add_see_nothing() {
     ftp.expect(350, "REST 100");
     let _data = ftp.passive();
     let told = ftp.expect(550, "STOR new").text();
-    assert_eq!(told, "550 This account may not add to /new.", "the size is told");
+    assert_eq!(told, "550 This account may not upload to /new from byte 100 on.", "the size is told");
     ftp.refused(550, "RETR new");
     assert_eq!(server.read("new"), b"x");
+}
+
+/// Who sees no file of others learns no size of theirs by trying offsets either.
+#[test]
+fn an_offset_that_is_refused_tells_no_size() {
+    let server = server(&[("ann", r#""add-only""#)]);
+    server.write("theirs", "12345");
+    let mut ftp = login(&server, "ann");
+    let mut told = [1, 4, 5, 6].map(|offset| {
+        ftp.expect(350, format!("REST {offset}"));
+        ftp.refused(550, "STOR theirs").text().replace(&format!("byte {offset} "), "byte N ")
+    });
+    told.sort();
+    assert_eq!(told.first(), told.last());
 }
 
 #[test]

@@ -208,3 +208,77 @@ fn a_broken_upload_counts_for_what_it_leaves() {
     let (there, said) = (bytes_below(&server), used(&mut ftp));
     assert!(said.contains(&format!(" {there} of 1000 bytes, {} files", server.names(".").len())), "{there}: {said}");
 }
+
+/// A second session takes the name of a new file away, and more comes of it.
+#[test]
+fn a_file_that_is_deleted_while_it_is_written_gives_everything_back() {
+    let server = ann("quota_bytes = 1000").start();
+    let (mut one, mut other) = (login(&server, "ann"), login(&server, "ann"));
+    let mut data = one.open("STOR new");
+    one.write_data(&mut data, &noise(300, 1));
+    other.expect(250, "DELE new");
+    one.write_data(&mut data, &noise(600, 2));
+    drop(data);
+    one.read(226);
+    assert!(used(&mut one).contains(" 0 of 1000 bytes, 0 files"), "{}", used(&mut one));
+}
+
+/// Everything that changes what is there, between the pieces of uploads, from several sessions at once.
+#[test]
+fn racing_sessions_leave_books_that_are_right() {
+    const NAMES: [&str; 6] = ["a", "b", "c", "d/e", "d/f", "d"];
+    let server = ann("quota_bytes = 5000000\nquota_files = 100").start();
+    // The books are those of this session from its beginning on.
+    let mut watch = login(&server, "ann");
+    let race = |seed: u64| {
+        let (mut ftp, mut other) = (login(&server, "ann"), login(&server, "ann"));
+        let mut dice = noise(2000, seed).into_iter().map(usize::from);
+        let mut roll = |sides: usize| dice.next().unwrap() % sides;
+        for _ in 0..60 {
+            let name = NAMES[roll(6)];
+            let line = [format!("STOR {name}"), format!("APPE {name}"), "STOU".to_owned()];
+            if roll(3) == 0 {
+                ftp.expect(350, format!("REST {}", roll(200)));
+            }
+            let mut data = ftp.passive();
+            if ftp.command(&line[roll(3)]).code != 150 {
+                continue;
+            }
+            for _ in 0..roll(6) {
+                // The server may have closed in between.
+                let _ = data.write_all(&noise(100 * roll(256), seed));
+                let name = [name, NAMES[roll(6)]][roll(2)];
+                match roll(4) {
+                    0 => drop(other.command(format!("DELE {name}"))),
+                    1 if other.command(format!("RNFR {name}")).code == 350 => {
+                        other.command(format!("RNTO {}", NAMES[roll(6)]));
+                    }
+                    2 => drop(other.command("MKD d")),
+                    _ => drop(other.command("RMD d")),
+                }
+            }
+            if roll(3) == 0 {
+                crate::ftp::reset(data)
+            } else {
+                drop(data)
+            }
+            ftp.reply();
+        }
+    };
+    thread::scope(|scope| (1..=4).for_each(|seed| drop(scope.spawn(move || race(seed)))));
+    let (mut bytes, mut files) = (0, 0);
+    let mut pending = vec![server.path("")];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let found = entry.metadata().unwrap();
+            files += 1;
+            match found.is_dir() {
+                true => pending.push(entry.path()),
+                false => bytes += found.len(),
+            }
+        }
+    }
+    let said = used(&mut watch);
+    assert_eq!(said, format!("200 Your quota: {bytes} of 5000000 bytes, {files} of 100 files and directories."));
+    assert!(bytes <= 5_000_000 && files <= 100, "{said}");
+}

@@ -29,7 +29,7 @@ fn what_clients_cannot_reach_is_said_at_the_start_by_check_and_at_a_reload() {
 
     write("127.0.0.1", "50000-50009");
     let address = "PASV tells clients 127.0.0.1, which is their own machine to each of them, so their transfers fail; set \
-                   PASV_ADDRESS or server.passive_address to the address by which they reach this machine";
+                   server.passive_address (in the image PASV_ADDRESS) to the address by which they reach this machine";
     let ports = "passive ports 50000-50009 lie among those that this machine takes for outgoing connections";
     process.signal(Signal::HUP);
     let said = poll(|| Some(process.stderr()).filter(|text| text.contains(ports)));

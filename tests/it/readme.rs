@@ -17,7 +17,8 @@ use crate::ftp::Ftp;
 const BLOCKS: &[(&str, &str)] = &[
     ("cargo run --release -- --port 2121", "the_quick_start_serves_at_once"),
     ("cargo test", "this very command"),
-    ("docker build", "the_docker_block_fits_the_image"),
+    ("docker build", "homes::docker::the_readme_s_container_serves_guests"),
+    ("echo 'a long password'", "homes::docker::compose_serves_behind_published_ports"),
     ("cargo run --release -- check", "the_check_finds_the_shipped_settings_good"),
     ("longshore tls self-signed", "the_ftps_block_serves_encrypted"),
     ("mkdir -p ftp/ann", "the_accounts_block_makes_an_account_that_can_log_in"),
@@ -27,6 +28,7 @@ const BLOCKS: &[(&str, &str)] = &[
     ("longshore classroom new", "the_teachers_block_makes_a_class"),
     ("longshore classroom end", "the_teachers_block_makes_a_class"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
+    ("longshore doctor", "the_doctor_s_block_finds_a_good_machine"),
     (
         "config/package/build-deb",
         "homes::systemd::the_package_serves_at_once_and_the_journal_finds_a_session_by_its_port",
@@ -163,7 +165,7 @@ fn the_teachers_block_makes_a_class() {
     assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 0);
 }
 
-/// Docker is not run here; the names and the numbers must be those of the image.
+/// It is run where there is an engine; the names and the numbers must be those of the image.
 #[test]
 fn the_docker_block_fits_the_image() {
     let block = block("docker build");
@@ -192,8 +194,7 @@ fn the_docker_block_fits_the_image() {
     assert_eq!(passive, passive_inside, "clients are told the numbers that the server knows");
     assert_eq!(instruction("EXPOSE"), format!("{inside} {passive}"));
     assert_eq!(instruction("ENTRYPOINT"), "[\"longshore\"]");
-    let config = instruction("CMD");
-    assert!(config.contains("/etc/longshore/longshore.toml"), "{config}");
+    assert!(dockerfile.contains("\nENV LONGSHORE_CONFIG=/etc/longshore/longshore.toml\n"));
     assert!(instruction("COPY").contains("config/docker.toml /etc/longshore/longshore.toml"));
 
     let settings = Command::new(LONGSHORE)
@@ -335,6 +336,29 @@ fn the_operating_block_asks_the_running_server() {
     assert_eq!(printed.last().unwrap()[..3], ["session", "1", "ended:"], "{output}");
     ftp.read(426);
     ftp.read(421);
+}
+
+#[test]
+fn the_doctor_s_block_finds_a_good_machine() {
+    let dir = directory();
+    let output = run(&block("longshore doctor").replace("2121", "0"), dir.path());
+    assert!(output.contains("0 faults, "), "{output}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "it changes nothing");
+}
+
+/// Those of the image are what the README says.
+#[test]
+fn the_image_s_variables_are_known() {
+    let rows = table("| variable | meaning |");
+    let names: Vec<&str> = rows.iter().flat_map(|row| row[0].split('`').skip(1).step_by(2)).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let mut command = Command::new(LONGSHORE);
+        // A quote is refused in each that is known, and `PUID` is obeyed before.
+        command.arg("check").env("LONGSHORE_IMAGE", "1").env(name, "'x'").env("FTP_USER", "ann").stdin(Stdio::null());
+        let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        assert!(said.contains(&format!("{name}: ")), "{name} is not known:\n{said}");
+    }
 }
 
 /// Variables are written in the text, not in blocks.

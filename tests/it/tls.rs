@@ -287,6 +287,7 @@ fn required_on_data_means_that_no_way_leads_to_one_in_clear() {
     const WAYS: [&str; 4] = ["EPSV", "PASV", "PORT 127,0,0,1,200,1", "EPRT |1|127.0.0.1|50001|"];
     const TRANSFERS: [&str; 7] = ["LIST", "NLST", "MLSD", "RETR a", "STOR b", "APPE b", "STOU"];
     let server = Server::builder().file("a", "a").tls(&["data = \"required\""]).start();
+    server.write_sparse("endless", 1 << 40);
     let mut clear = Ftp::anonymous(&server);
     let mut half = Secure::explicit(&server).login();
     for line in WAYS.into_iter().chain(TRANSFERS) {
@@ -294,12 +295,17 @@ fn required_on_data_means_that_no_way_leads_to_one_in_clear() {
         assert!(half.expect(521, line).contains("PROT P"));
     }
     clear.expect(521, "STAT /");
+    // Nor beside something that takes its time.
+    clear.send("HASH endless");
+    clear.expect(521, "STAT /");
+    clear.send("ABOR");
+    clear.read(426);
+    clear.read(226);
     half.expect(200, "PBSZ 0");
     half.expect(534, "PROT C");
     half.expect(200, "PROT P");
     assert_eq!(half.get("RETR a"), b"a");
-    // What was offered under PROT P is of no use in another session's clear.
-    assert_eq!(server.names(""), ["a"]);
+    assert_eq!(server.names(""), ["a", "endless"]);
 }
 
 #[test]
@@ -426,6 +432,32 @@ fn commands_are_answered_while_an_encrypted_transfer_runs() {
     for _ in 0..1000 {
         ftp.read(214);
     }
+}
+
+/// Somebody in between could lead a browser here, which has to do with the certificate and not with FTP: it says so.
+#[test]
+fn clients_of_other_protocols_are_turned_away() {
+    let server = Server::builder().file("a", "a").tls(&[]).implicit().start();
+    let speaking = |names: &[&str]| {
+        let mut config = (*trusting(&server)).clone();
+        config.alpn_protocols = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    };
+    // As FileZilla does.
+    let mut ftp = Secure::explicit_with(&server, &speaking(&["x-filezilla-ftp", "ftp"])).private().login();
+    assert_eq!(ftp.stream.conn.alpn_protocol(), Some(&b"ftp"[..]));
+    ftp.config = speaking(&["ftp-data"]);
+    let data = ftp.open("RETR a");
+    assert_eq!(data.conn.alpn_protocol(), Some(&b"ftp-data"[..]));
+    drop(data);
+    ftp.reply();
+    // As browsers do.
+    let browser = speaking(&["h2", "http/1.1"]);
+    assert!(shake_hands(&browser, TcpStream::connect(server.implicit()).unwrap()).is_err());
+    let data = ftp.passive();
+    ftp.expect(150, "RETR a");
+    assert!(shake_hands(&browser, data).is_err());
+    ftp.read(425);
 }
 
 /// A client that shows this certificate.

@@ -6,6 +6,7 @@
 
 mod check;
 mod parse;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::quest::Folder;
 use crate::sessions::{Family, Mode};
 use crate::settings::Faults;
+
+/// The lesson that a class is founded with.
+pub const SHIPPED: &str = include_str!("../../../config/lessons/ports-and-ftp.toml");
 
 /// A lesson as used: everything in it has been checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -114,3 +114,10 @@ fn a_folder_that_cannot_be_read_hides_no_other_fault_and_makes_none() {
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].starts_with("l.toml:9: folder is not allowed (\"/f\" is no quest folder"), "{found:#?}");
 }
+
+#[test]
+fn the_lesson_that_classes_are_founded_with_is_right() {
+    let lesson = Lesson::parse(SHIPPED, "ports-and-ftp.toml").unwrap_or_else(|faults| panic!("{faults}"));
+    let blocks = |letter: char| lesson.tasks.iter().filter(|task| task.id.starts_with(letter)).count();
+    assert_eq!(['A', 'B', 'C', 'D', 'E'].map(blocks), [10, 9, 13, 3, 1]);
+}

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::seed::{Secret, Seed};
 use super::{Directory, Student};
-use crate::storage::{record_owner, unfinished_name};
+use crate::storage::{Amount, record_owner, unfinished_name};
 
 mod contents;
 
@@ -202,9 +202,20 @@ pub fn give(directory: &Directory, student: &Student, folder: &Folder) -> io::Re
     restore(directory, student, folder).map(drop)
 }
 
+/// What came of making a folder anew.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// Where in the home the student's own files are now that were in it.
+    pub kept: Option<String>,
+    /// What was made, for the [books](crate::server::HomeBooks) of the home.
+    pub made: Amount,
+    /// What was removed, for them.
+    pub gone: Amount,
+}
+
 /// Makes a quest folder anew. It is there in full or not at all. What is not as it was given is the student's own, and
-/// is kept beside the folder: the path in the home is returned.
-pub fn restore(directory: &Directory, student: &Student, folder: &Folder) -> io::Result<Option<String>> {
+/// is kept beside the folder.
+pub fn restore(directory: &Directory, student: &Student, folder: &Folder) -> io::Result<Restored> {
     let given = folder.given(&Secret::load(directory)?, &student.user);
     let quest = directory.home(&student.user).join(QUEST);
     if fs::symlink_metadata(&quest).is_ok_and(|found| !found.is_dir()) {
@@ -213,7 +224,7 @@ pub fn restore(directory: &Directory, student: &Student, folder: &Folder) -> io:
     fs::create_dir_all(&quest)?;
     let place = quest.join(folder.name());
     if is_whole(&place, &given) {
-        return Ok(None);
+        return Ok(Restored::default());
     }
     let unfinished = quest.join(unfinished_name()?);
     let made = make(&unfinished, &given, &student.user).and_then(|()| {
@@ -225,14 +236,20 @@ pub fn restore(directory: &Directory, student: &Student, folder: &Folder) -> io:
         // The error to report is the first one, and the next start of the server tries again.
         let _ = fs::remove_dir_all(&unfinished);
     }
-    let Some(old) = made? else { return Ok(None) };
+    let counts = |file: &Given| Amount { bytes: file.contents().len() as u64, files: 1 };
+    let made_now = given.iter().map(counts).fold(Amount::ONE_FILE, Amount::plus);
+    let mut restored = Restored { made: made_now, ..Restored::default() };
+    let Some(old) = made? else { return Ok(restored) };
     // Only what anybody could make again is removed.
     for file in given.iter().filter(|file| file.is_at(&old.join(&file.name))) {
         fs::remove_file(old.join(&file.name))?;
+        restored.gone = restored.gone.plus(counts(file));
     }
-    let is_gone = fs::remove_dir(&old).is_ok();
-    let name = old.file_name().unwrap_or_default().to_string_lossy();
-    Ok((!is_gone).then(|| format!("/{QUEST}/{name}")))
+    match fs::remove_dir(&old) {
+        Ok(()) => restored.gone = restored.gone.plus(Amount::ONE_FILE),
+        Err(_) => restored.kept = Some(format!("/{QUEST}/{}", old.file_name().unwrap_or_default().to_string_lossy())),
+    }
+    Ok(restored)
 }
 
 /// Where the files of these folders are in a student's home, or were.

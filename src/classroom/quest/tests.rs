@@ -37,7 +37,7 @@ impl Class {
     }
 
     fn restore(&self) -> Option<String> {
-        restore(&self.directory, &self.otter, &self.folder).unwrap()
+        restore(&self.directory, &self.otter, &self.folder).unwrap().kept
     }
 
     fn given(&self, user: &str) -> Vec<Given> {
@@ -121,6 +121,22 @@ fn a_file_in_the_folders_place_is_moved_away() {
     assert_eq!(class.restore().as_deref(), Some("/quest/five.old"));
     assert_eq!(fs::read(class.place("five.old")).unwrap(), b"mine, too");
     assert_eq!(class.names("five").len(), 5);
+}
+
+#[test]
+fn what_was_made_and_removed_is_told_for_the_quota() {
+    let class = class();
+    let again = || restore(&class.directory, &class.otter, &class.folder).unwrap();
+    let size = |files: &[Given]| files.iter().map(|file| file.contents().len() as u64).sum();
+    let all = class.given("otter");
+    let whole = Amount { bytes: size(&all), files: 6 };
+    assert_eq!((again().made, again()), (whole, Restored::default()));
+    fs::remove_file(class.place("five/note.txt")).unwrap();
+    fs::write(class.place("five/own"), "own").unwrap();
+    let kept = Some("/quest/five.old".to_owned());
+    assert_eq!(again(), Restored { kept, made: whole, gone: Amount { bytes: size(&all[1..]), files: 4 } });
+    fs::remove_file(class.place("five/note.txt")).unwrap();
+    assert_eq!(again().gone, Amount { bytes: size(&all[1..]), files: 5 });
 }
 
 #[test]

@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 
 use super::{columns, finish, print};
 
+mod lesson;
+mod marks;
 mod new;
+mod start;
 mod term;
 
 /// The arguments of `longshore classroom`.
@@ -25,6 +28,16 @@ enum ClassroomCommand {
     New(new::NewArgs),
     /// Give students new passwords, on cards to print
     Cards(new::CardsArgs),
+    /// Serve the class: let the students in, give the lesson and mark it
+    Start(start::StartArgs),
+    /// Show the marks
+    Marks(marks::MarksArgs),
+    /// Decide about a mark yourself, with a reason
+    ///
+    /// The points that you give stand, whatever is observed; --clear takes the decision back.
+    Override(marks::OverrideArgs),
+    /// Look at lesson files
+    Lesson(lesson::LessonArgs),
     /// Keep the students out, and end their sessions
     End(term::WhomArgs),
     /// Move the homes to the archive and make them anew
@@ -46,6 +59,10 @@ struct ClassArgs {
 /// `longshore classroom`.
 pub fn classroom(args: &ClassroomArgs) -> ExitCode {
     finish(match &args.command {
+        ClassroomCommand::Start(args) => return start::start(args),
+        ClassroomCommand::Marks(args) => marks::marks(args),
+        ClassroomCommand::Override(args) => marks::decide(args),
+        ClassroomCommand::Lesson(args) => lesson::lesson(args),
         ClassroomCommand::New(args) => new::new(args),
         ClassroomCommand::Cards(args) => new::cards(args),
         ClassroomCommand::End(args) => term::end(args),

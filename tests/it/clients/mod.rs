@@ -5,6 +5,7 @@ mod aria2;
 mod classic;
 mod ctrl_c;
 mod curl;
+mod filezilla;
 mod ftps;
 mod lftp;
 mod ncftp;
@@ -35,7 +36,7 @@ const USER: &str = "alice";
 const PASSWORD: &str = "looking-glass";
 
 /// The clients, by the program's name, with the Debian package that brings each.
-const CLIENTS: [(&str, &str); 11] = [
+const CLIENTS: [(&str, &str); 14] = [
     ("tnftp", "tnftp"),
     ("inetutils-ftp", "inetutils-ftp"),
     ("ftp-ssl", "ftp-ssl"),
@@ -47,6 +48,10 @@ const CLIENTS: [(&str, &str); 11] = [
     ("rclone", "rclone"),
     ("python3", "python3"),
     ("openssl", "openssl"),
+    ("filezilla", "filezilla"),
+    ("xvfb-run", "xvfb"),
+    // Which reads the log as a client of its own.
+    ("fail2ban-regex", "fail2ban"),
 ];
 
 /// Where a program is, if it is installed.

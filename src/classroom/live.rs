@@ -1,0 +1,570 @@
+//! A class while it is served: what is seen goes into the journal, and answers are judged by it.
+//!
+//! Nothing here depends on who is faster: whatever is asked, the events that have been sent by then are taken into account
+//! first, and a session sends its events before its replies.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, block_in_place};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::journal::{Entry, Journal, NotWritten, Record, Synced, Via};
+use super::lesson::{Lesson, Part, Task};
+use super::marks::{ATTEMPTS, Applied, Judgement, Marks, StudentMarks};
+use super::observer::{Observer, Sighted};
+use super::seed::Secret;
+use super::{Directory, Observation, Student, Students, homes, journal, quest};
+use crate::server::{self, HomeBooks, Server};
+use crate::sessions::{ConnectionKind, Ends, Event, Events, LoginOutcome, TransferOutcome, What};
+
+/// How often what nobody asks about is taken into account.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The file in the home whose lines are answers, such as `A3=53514`.
+const ANSWERS: &str = "answers.txt";
+
+/// The most bytes of it that are read.
+const ANSWERS_LIMIT: u64 = 64 << 10;
+
+/// The longest answer, and the longest reason of the teacher, in characters.
+const LONGEST: usize = 500;
+
+/// What the teacher is told at most.
+const MOST_NOTICES: usize = 50;
+
+/// A class that is served.
+#[derive(Debug)]
+pub struct Classroom {
+    directory: Directory,
+    exam: bool,
+    secret: Secret,
+    /// Tells this start of the server from all others.
+    run: u64,
+    state: Mutex<State>,
+    synced: Arc<Synced>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    marks: Marks,
+    journal: Journal,
+    students: Students,
+    /// When the list of students was changed that was read.
+    students_of: Option<SystemTime>,
+    observer: Observer,
+    source: Option<Source>,
+    notices: BTreeSet<String>,
+    /// The newest entry that has changed a mark.
+    telling: u64,
+    /// The lines of each student's answers.txt that were judged.
+    files: HashMap<String, BTreeSet<(String, String)>>,
+}
+
+/// The server that serves the class.
+#[derive(Debug)]
+struct Source {
+    events: Arc<Events>,
+    receiver: Receiver<Arc<Event>>,
+    books: HomeBooks,
+}
+
+/// What becomes of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Whether it is right.
+    pub correct: bool,
+    /// A sentence for the student, which begins with CORRECT or TRY-AGAIN.
+    pub text: String,
+}
+
+/// What `longshore classroom` asks of the running server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassroomRequest {
+    /// Decide about a mark.
+    Override {
+        /// The student's user name.
+        user: String,
+        /// The task's id.
+        task: String,
+        /// The points; `None` takes a decision back.
+        points: Option<u32>,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Classroom {
+    /// Opens a class to be served: reads its lesson, its students and its journal. Nobody else serves it meanwhile.
+    pub fn open(directory: &Directory, exam: bool) -> anyhow::Result<Arc<Self>> {
+        let lesson = Arc::new(Lesson::load(&directory.lesson())?);
+        let secret = Secret::load(directory)?;
+        let mut marks = Marks::new(lesson, Some(secret.clone()));
+        let mut journal = Journal::open(&directory.journal(), |entry| drop(marks.apply(&entry)))?;
+        marks.apply(&journal.append(SystemTime::now(), "", Record::Started { exam })?);
+        let synced = journal.synced();
+        let mut state = State {
+            marks,
+            journal,
+            students: Students::default(),
+            students_of: None,
+            observer: Observer::default(),
+            source: None,
+            notices: BTreeSet::new(),
+            telling: 0,
+            files: HashMap::new(),
+        };
+        state.read_students(directory)?;
+        let (directory, run) = (directory.clone(), getrandom::u64()?);
+        Ok(Arc::new(Self { directory, exam, secret, run, state: state.into(), synced, changes: watch::Sender::new(0) }))
+    }
+
+    /// Gives the lesson on this server from now on, and follows it until `stop`: what is returned ends with the last event
+    /// in the journal. A reload reads the lesson again, and marks everything anew by it.
+    pub fn give(self: &Arc<Self>, server: &Server, stop: CancellationToken) -> JoinHandle<()> {
+        let (events, receiver) = (Arc::clone(server.events()), server.events().subscribe());
+        let mut state = self.state();
+        state.source = Some(Source { events, receiver, books: server.books() });
+        state.resume();
+        drop(state);
+        server.practise(Arc::clone(self) as Arc<dyn crate::Practice>);
+        server.on_reload(self.part());
+        let classroom = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut ticks = interval(TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                block_in_place(|| drop(classroom.caught_up()));
+            }
+            block_in_place(|| classroom.finish());
+        })
+    }
+
+    /// Takes the last events into account, and has everything on the disk.
+    fn finish(&self) {
+        let mut state = self.caught_up();
+        state.source = None;
+        let last = state.journal.last();
+        drop(state);
+        if let Err(error) = self.synced.wait_for(last, || last) {
+            tracing::error!(%error, "the journal of the class could not be written to its end");
+        }
+    }
+
+    /// What a reload does with the lesson.
+    fn part(self: &Arc<Self>) -> server::Part {
+        let classroom = Arc::clone(self);
+        Box::new(move |_| {
+            let lesson = Arc::new(Lesson::load(&classroom.directory.lesson())?);
+            let classroom = Arc::clone(&classroom);
+            Ok(Box::new(move || classroom.mark_anew(lesson)))
+        })
+    }
+
+    /// Marks everything that is in the journal by this lesson.
+    fn mark_anew(&self, lesson: Arc<Lesson>) {
+        let mut state = self.caught_up();
+        let mut marks = Marks::new(lesson, Some(self.secret.clone()));
+        match journal::read(&self.directory.journal(), |entry| drop(marks.apply(&Arc::new(entry)))) {
+            Ok(_) => state.marks = marks,
+            Err(error) => state.notice(format!("The lesson was not changed: {error:#}")),
+        }
+        if let Err(error) = state.read_students(&self.directory) {
+            state.notice(format!("The list of students was not read again: {error:#}"));
+        }
+        state.telling = state.journal.last();
+        let (students, lesson) = (state.students.clone(), Arc::clone(state.marks.lesson()));
+        drop(state);
+        self.changed();
+        if let Err(error) = prepare_homes(&self.directory, &students, &lesson) {
+            self.state().notice(format!("Not everybody has the files of the lesson: {error:#}"));
+        }
+    }
+
+    /// Its directory.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Whether it is an exam, in which there are no hints and no ports are shown to students.
+    pub fn is_exam(&self) -> bool {
+        self.exam
+    }
+
+    /// The lesson that is given.
+    pub fn lesson(&self) -> Arc<Lesson> {
+        Arc::clone(self.state().marks.lesson())
+    }
+
+    /// Who is in the class.
+    pub fn students(&self) -> Students {
+        self.state().students.clone()
+    }
+
+    /// The student who logs in with this name.
+    pub fn student(&self, user: &str) -> Option<Student> {
+        self.state().students.find(user).cloned()
+    }
+
+    /// A number that is another one whenever marks or notices are new.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// What the teacher should know: events that were missed, a journal that cannot be written.
+    pub fn notices(&self) -> Vec<String> {
+        self.state().notices.iter().cloned().collect()
+    }
+
+    /// All marks, of the students in the class's order. They are on the disk by then, or a notice says why not.
+    pub fn marks(&self) -> Vec<StudentMarks> {
+        let state = self.caught_up();
+        let marks = state.students.iter().map(|student| state.marks.of(student)).collect();
+        self.on_disk(state);
+        marks
+    }
+
+    /// The marks of one student, in the same way.
+    pub fn marks_of(&self, user: &str) -> Option<StudentMarks> {
+        let state = self.caught_up();
+        let marks = state.students.find(user).map(|student| state.marks.of(student));
+        self.on_disk(state);
+        marks
+    }
+
+    /// Judges an answer of a student.
+    pub fn answer(&self, user: &str, task: &str, text: &str, via: Via) -> Verdict {
+        let mut state = self.caught_up();
+        if state.students.find(user).is_none() {
+            return Verdict::try_again("", "you are not in this class.");
+        }
+        let verdict = self.judge(&mut state, user, task, text, via);
+        match self.on_disk(state) {
+            true => verdict,
+            false => Verdict::try_again(task, "the marks cannot be stored now. Tell your teacher, and try again."),
+        }
+    }
+
+    /// The hint for a task, or why there is none.
+    pub fn hint(&self, user: &str, task: &str) -> Result<String, String> {
+        let mut state = self.caught_up();
+        let lesson = Arc::clone(state.marks.lesson());
+        let task = find(&lesson, task)?;
+        if self.exam {
+            return Err("There are no hints in an exam.".to_owned());
+        }
+        if task.hint.is_empty() {
+            return Err(format!("There is no hint for {}.", task.id));
+        }
+        self.append(&mut state, user, Record::Hinted { task: task.id.clone() })?;
+        self.on_disk(state);
+        Ok(format!("{}: {}", task.id, task.hint))
+    }
+
+    /// Makes the folder of a task as it was given, and says so, or why it cannot be done.
+    pub fn reset(&self, user: &str, task: &str) -> Result<String, String> {
+        let mut state = self.caught_up();
+        let lesson = Arc::clone(state.marks.lesson());
+        let task = find(&lesson, task)?;
+        let folder = task.folder.as_ref().ok_or_else(|| format!("{} has no folder of its own.", task.id))?;
+        let student = state.students.find(user).ok_or_else(|| format!("{user} is not in this class."))?;
+        let restored = quest::restore(&self.directory, student, folder)
+            .map_err(|error| format!("{} cannot be made again: {error}", folder.path))?;
+        if let Some(Source { books, .. }) = &state.source
+            && let Err(error) = books.changed_beside(&self.directory.home(user), restored.made, restored.gone)
+        {
+            tracing::warn!(%error, user, "the quota does not know of the folder that was restored");
+        }
+        self.append(&mut state, user, Record::Reset { task: task.id.clone() })?;
+        self.on_disk(state);
+        let kept = restored.kept.map(|kept| format!(" Your own files of it are in {kept}.")).unwrap_or_default();
+        Ok(format!("{} is as it was given.{kept}", folder.path))
+    }
+
+    /// Decides about a mark, or takes a decision back, and says so, or why it cannot be done.
+    pub fn override_mark(&self, user: &str, task: &str, points: Option<u32>, reason: &str) -> Result<String, String> {
+        let mut state = self.caught_up();
+        let decided = decision(&state.students, state.marks.lesson(), user, task, points, reason)?;
+        let text = told(&decided, user);
+        self.append(&mut state, user, decided)?;
+        match self.on_disk(state) {
+            true => Ok(text),
+            false => Err("It could not be stored; see the log of the server.".to_owned()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Entries are applied whole, whoever panicked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, with everything that has happened by now.
+    fn caught_up(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        let before = (state.telling, state.notices.len());
+        while let Some(source) = &mut state.source {
+            match source.receiver.try_recv() {
+                Ok(event) => self.take(&mut state, &event),
+                Err(TryRecvError::Lagged(events)) => self.missed(&mut state, events),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        if before != (state.telling, state.notices.len()) {
+            self.changed();
+        }
+        state
+    }
+
+    fn take(&self, state: &mut State, event: &Event) {
+        if let What::Login { user, outcome: LoginOutcome::Ok, .. } = &event.what
+            && state.students.find(user).is_none()
+            && let Err(error) = state.read_students(&self.directory)
+        {
+            state.notice(format!("The list of students was not read again: {error:#}"));
+        }
+        let State { observer, students, .. } = state;
+        let sighted = observer.observe(event, |user| students.find(user).is_some(), |session| self.word(session));
+        for Sighted { user, session, what } in sighted {
+            let is_answers = matches!(
+                &what,
+                Observation::Transfer { verb, path, outcome: TransferOutcome::Complete, .. }
+                    if verb == "STOR" && path.strip_prefix('/') == Some(ANSWERS)
+            );
+            if state.append(event.time, &user, Record::Seen { session, what }).is_ok() && is_answers {
+                self.judge_file(state, &user);
+            }
+        }
+    }
+
+    fn missed(&self, state: &mut State, events: u64) {
+        let _ = state.append(SystemTime::now(), "", Record::Missed { events });
+        state.notice(format!(
+            "{events} events were missed at {}, since too much happened at once. Something that was done then may be missing in \
+             the marks.",
+            chrono::Local::now().format("%H:%M:%S")
+        ));
+        state.resume();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|number| *number += 1);
+    }
+
+    /// Appends what somebody asked for.
+    fn append(&self, state: &mut State, user: &str, record: Record) -> Result<Applied, String> {
+        let applied = state.append(SystemTime::now(), user, record).map_err(|error| format!("Not done: {error}."))?;
+        self.changed();
+        Ok(applied)
+    }
+
+    /// Waits until what has changed a mark is on the disk. Others go on meanwhile.
+    fn on_disk(&self, state: MutexGuard<'_, State>) -> bool {
+        let telling = state.telling;
+        drop(state);
+        match self.synced.wait_for(telling, || self.state().journal.last()) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "the journal of the class cannot be written");
+                self.state().notice(format!("The journal of the class cannot be written: {error}"));
+                self.changed();
+                false
+            }
+        }
+    }
+
+    fn judge(&self, state: &mut State, user: &str, id: &str, text: &str, via: Via) -> Verdict {
+        let lesson = Arc::clone(state.marks.lesson());
+        let Some((at, task)) = lesson.task(id) else {
+            return Verdict::try_again(id, "there is no such task. SITE TASKS lists them.");
+        };
+        let id = &task.id;
+        if state.marks.is_done(user, at) {
+            return Verdict { correct: true, text: format!("CORRECT {id}: it is done already.") };
+        }
+        if !task.asks() {
+            return Verdict::try_again(id, "there is nothing to answer. Do it, and SITE TASKS shows when it was seen.");
+        }
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > LONGEST {
+            return Verdict::try_again(id, &format!("an answer has 1 to {LONGEST} characters."));
+        }
+        let record = Record::Answered { task: id.clone(), text: text.to_owned(), via };
+        let judgement = match self.append(state, user, record) {
+            Ok(applied) => applied.judgement,
+            Err(error) => return Verdict::try_again(id, &format!("{error} Tell your teacher.")),
+        };
+        match judgement {
+            Some(Judgement::Right) => {
+                Verdict { correct: true, text: format!("CORRECT {id}: {}.", points(task.points)) }
+            }
+            Some(Judgement::Paused(seconds)) => Verdict::try_again(
+                id,
+                &format!("{ATTEMPTS} answers were wrong. The next one is looked at in {seconds} s; think meanwhile."),
+            ),
+            _ if self.exam => Verdict::try_again(id, "not yet."),
+            Some(Judgement::Wrong(why)) => {
+                let help = if task.hint.is_empty() { String::new() } else { format!(" SITE HINT {id} helps.") };
+                Verdict::try_again(id, &format!("{why}{help}"))
+            }
+            Some(Judgement::NotYet(step)) => {
+                let step = task.ways.iter().find(|way| !way.answer.is_empty()).and_then(|way| way.need.get(step));
+                let step = step.map(ToString::to_string).unwrap_or_default();
+                Verdict::try_again(id, &format!("do first what it says. I have not seen {step} yet."))
+            }
+            Some(Judgement::NothingAsked) | None => Verdict::try_again(id, "there is nothing to answer."),
+        }
+    }
+
+    /// Judges the lines of a student's answers.txt that are new in it.
+    fn judge_file(&self, state: &mut State, user: &str) {
+        let path = self.directory.home(user).join(ANSWERS);
+        let mut text = Vec::new();
+        let read = fs::File::open(path).and_then(|file| file.take(ANSWERS_LIMIT).read_to_end(&mut text));
+        if let Err(error) = read {
+            // It was deleted meanwhile, say.
+            tracing::debug!(%error, user, "answers.txt cannot be read");
+        }
+        for line in String::from_utf8_lossy(&text).lines() {
+            let Some((task, answer)) = line.split_once('=') else { continue };
+            let line = (task.trim().to_ascii_uppercase(), answer.trim().to_owned());
+            let lines = state.files.entry(user.to_owned()).or_default();
+            // The same file with one more line is sent again and again; and there is an end to that, too.
+            if lines.len() < 1000 && lines.insert(line.clone()) {
+                self.judge(state, user, &line.0, &line.1, Via::File);
+            }
+        }
+    }
+
+    /// The word in a session's FEAT.
+    pub(super) fn word(&self, session: u64) -> String {
+        self.secret.seed("", &format!("feat\0{}\0{session}", self.run)).word()
+    }
+
+    /// Whether a task asks for that word.
+    pub(super) fn has_words(&self) -> bool {
+        let lesson = self.lesson();
+        let ways = lesson.tasks.iter().flat_map(|task| &task.ways);
+        ways.into_iter().any(|way| way.answer.contains(&Part::CaptureWord))
+    }
+}
+
+impl State {
+    /// Writes an entry, and takes it into account.
+    fn append(&mut self, time: SystemTime, user: &str, record: Record) -> Result<Applied, NotWritten> {
+        match self.journal.append(time, user, record) {
+            Ok(entry) => Ok(self.apply(&entry)),
+            Err(error) => {
+                self.notice(format!("Something was not recorded: {error}."));
+                Err(error)
+            }
+        }
+    }
+
+    fn apply(&mut self, entry: &Arc<Entry>) -> Applied {
+        let applied = self.marks.apply(entry);
+        if applied.changed {
+            self.telling = entry.number;
+        }
+        applied
+    }
+
+    fn notice(&mut self, text: String) {
+        if self.notices.len() < MOST_NOTICES && self.notices.insert(text.clone()) {
+            tracing::warn!("{text}");
+        }
+    }
+
+    /// Reads the list of students, if it is another one than before.
+    fn read_students(&mut self, directory: &Directory) -> std::io::Result<()> {
+        let path = directory.students();
+        let changed = fs::metadata(&path).and_then(|found| found.modified()).ok();
+        if changed.is_none() || changed != self.students_of {
+            self.students = Students::load_or_none(&path)?;
+            self.students_of = changed;
+        }
+        Ok(())
+    }
+
+    /// Takes up the sessions that there are.
+    fn resume(&mut self) {
+        let Some(source) = &self.source else { return };
+        let rows = source.events.live().connections().into_iter().filter(|row| row.kind == ConnectionKind::Control);
+        let students = &self.students;
+        let sessions = rows.filter_map(|row| {
+            let ends = Ends { client: row.foreign?, server: row.local };
+            Some((row.session?, ends, row.user.filter(|user| students.find(user).is_some())))
+        });
+        self.observer.resume(sessions);
+    }
+}
+
+impl Verdict {
+    fn try_again(task: &str, why: &str) -> Self {
+        let space = if task.is_empty() { "" } else { " " };
+        Self { correct: false, text: format!("TRY-AGAIN{space}{task}: {why}") }
+    }
+}
+
+/// Makes what is missing in the students' homes; those that are in the archive stay there.
+fn prepare_homes(directory: &Directory, students: &Students, lesson: &Lesson) -> anyhow::Result<()> {
+    for student in students.iter().filter(|student| directory.home(&student.user).is_dir()) {
+        let attempt = || format!("cannot bring the home of {} up to date", student.user);
+        homes::prepare(directory, lesson, student).with_context(attempt)?;
+    }
+    Ok(())
+}
+
+/// A decision of the teacher for the journal, or what is wrong with it.
+pub fn decision(
+    students: &Students,
+    lesson: &Lesson,
+    user: &str,
+    task: &str,
+    points: Option<u32>,
+    reason: &str,
+) -> Result<Record, String> {
+    let task = find(lesson, task)?;
+    if students.find(user).is_none() {
+        return Err(format!("There is no student {user:?}; name the alias on the card."));
+    }
+    if let Some(points) = points.filter(|points| *points > task.points) {
+        return Err(format!("{} has {}, so it cannot get {points}.", task.id, self::points(task.points)));
+    }
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > LONGEST {
+        return Err(format!("A decision needs a reason of 1 to {LONGEST} characters."));
+    }
+    Ok(Record::Overridden { task: task.id.clone(), points, reason: reason.to_owned() })
+}
+
+/// What a decision is told as.
+pub fn told(decision: &Record, user: &str) -> String {
+    match decision {
+        Record::Overridden { task, points: Some(points), .. } => {
+            format!("{user} has {} for {task} by your decision", self::points(*points))
+        }
+        Record::Overridden { task, points: None, .. } => format!("{user} has for {task} what was observed"),
+        _ => String::new(),
+    }
+}
+
+fn find<'a>(lesson: &'a Lesson, id: &str) -> Result<&'a Task, String> {
+    let found = lesson.task(id).map(|(_, task)| task);
+    found.ok_or_else(|| format!("There is no task {}.", id.escape_debug()))
+}
+
+/// `1 point`, `2 points`
+pub(super) fn points(number: u32) -> String {
+    format!("{number} point{}", if number == 1 { "" } else { "s" })
+}
