@@ -190,7 +190,13 @@ impl Storage {
         if self.rights.uniform().is_some() && !own_only {
             return Ok(());
         }
-        let handle = self.home.open_dir(directory).map_err(|error| Fault::from_io(Action::List, directory, &error))?;
+        let handle = match self.home.open_dir(directory) {
+            Ok(handle) => handle,
+            Err(error) => {
+                names.clear();
+                return Fault::of_the_system(Action::List, directory, &error).map_or(Ok(()), Err);
+            }
+        };
         let around = Around::of(self, directory);
         names.retain(|name| {
             let own = || self.is_own(owner_of(&handle, name));

@@ -89,7 +89,7 @@ fn a_disk_that_answers_nothing_holds_up_nobody_elsewhere() {
     let mut stuck: Vec<Ftp> = (0..3 * LINES.len()).map(|_| Ftp::anonymous(&server)).collect();
     let ports: Vec<_> = stuck.iter_mut().map(Ftp::passive).collect();
     let mut other = Ftp::anonymous(&server);
-    let hanging = disk.hang(server.path("slow/nothing"));
+    let hanging = disk.hang(server.path("slow"));
     let mut commands = stuck.iter_mut().zip(LINES.iter().cycle()).map(|(ftp, line)| ftp.send(line));
     // One of them, which may hold up the thread that looks after the network, and then all of them.
     for count in [1, 3 * LINES.len()] {
@@ -118,7 +118,7 @@ fn a_disk_that_answers_nothing_holds_up_nobody_elsewhere() {
         ftp.lives();
     }
     // A server that is told to stop does not wait for a disk.
-    let _hanging = disk.hang(server.path("slow/nothing"));
+    let _hanging = disk.hang(server.path("slow"));
     other.send("SIZE slow/x");
     poll(|| (waiting(&server) > 0).then_some(())).expect("the server waits for the disk");
     server.signal(Signal::TERM);

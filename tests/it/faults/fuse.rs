@@ -102,12 +102,12 @@ impl Disk {
     }
 
     /// Has nothing be answered, as by a network that has gone, until what is returned is dropped. It begins with a
-    /// question of this process, for the file `path` of the disk: who waits for an answer that is being made cannot be
-    /// killed, who waits in the queue behind it can.
+    /// question of this process about the disk, which it sees at `place`: who waits for an answer that is being made cannot
+    /// be killed, who waits in the queue behind it can.
     #[must_use]
-    pub fn hang(&self, path: PathBuf) -> Hanging {
+    pub fn hang(&self, place: PathBuf) -> Hanging {
         self.state().hangs = true;
-        let asked = thread::spawn(move || drop(path.metadata()));
+        let asked = thread::spawn(move || drop(place.metadata()));
         poll(|| self.state().waits.then_some(())).expect("the disk is asked");
         Hanging(self.clone(), Some(asked))
     }
