@@ -549,6 +549,12 @@ impl Server {
         self.process.child.id()
     }
 
+    /// What its descriptors lead to.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect()
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         self.process.child.try_wait().unwrap().is_none()

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and the fixture says what the server saw")]
 
 mod admin;
+mod attacks;
 mod classroom;
 mod cli;
 mod client_certificates;
