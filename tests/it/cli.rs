@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::fixture::{LONGSHORE, Process};
+use crate::fixture::{LONGSHORE, Process, poll};
 use crate::ftp::Ftp;
 
 fn directory() -> TempDir {
@@ -100,6 +101,42 @@ fn a_home_that_a_link_leads_out_of_the_root_is_refused() {
             "users.toml:4: user.home = \"ann\" is not allowed (a symbolic link leads it out of the root, to /etc)";
         assert!(stderr(&output).contains(fault), "{}", stderr(&output));
     }
+}
+
+/// By default guests may read all of the root.
+#[test]
+fn homes_that_guests_get_at_are_reported_with_a_cure() {
+    let dir = directory();
+    let settings =
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[storage]\nroot = \"root\"\n[accounts]\nfile = \"users.toml\"\n";
+    fs::write(dir.path().join("c.toml"), settings).unwrap();
+    let hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
+    let user =
+        |name: &str, home: &str| format!("[[user]]\nname = \"{name}\"\npassword = \"{hash}\"\nhome = \"{home}\"\n");
+    let group = |says: &str| format!("[[group]]\nname = \"anonymous\"\n{says}\n");
+    for directory in ["root/homes/ann", "root/pub"] {
+        fs::create_dir_all(dir.path().join(directory)).unwrap();
+    }
+    let (ann, bob, all) = (user("ann", "homes/ann"), user("bob", "homes/bob"), user("all", "."));
+    for (text, whose) in [
+        (ann.clone() + &all, "the files of ann;"),
+        (ann.clone() + &bob, "the files of ann and 1 more;"),
+        (all, ""),
+        (ann.clone() + &group("home = \"pub\""), ""),
+        (ann.clone() + &group("permissions = { \"/\" = \"read-only\", \"/homes\" = \"none\" }"), ""),
+    ] {
+        fs::write(dir.path().join("users.toml"), &text).unwrap();
+        fs::set_permissions(dir.path().join("users.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+        let output = run(&dir, &["check", "--config", "c.toml"]);
+        assert!(output.status.success(), "{text}{}", stderr(&output));
+        let said = stderr(&output);
+        let warned = said.contains("guests (accounts.anonymous) get at");
+        assert!(warned != whose.is_empty() && said.contains(whose), "{text}{said}");
+    }
+    fs::write(dir.path().join("users.toml"), ann).unwrap();
+    let served = Process::spawn(Command::new(LONGSHORE).args(["--config", "c.toml"]).current_dir(dir.path()));
+    poll(|| served.stderr().contains("set accounts.anonymous = \"off\"").then_some(()))
+        .expect("the start says so, too");
 }
 
 #[test]
