@@ -11,6 +11,7 @@ mod data_ports;
 mod embedded;
 mod fixture;
 mod ftp;
+mod hosts;
 mod image;
 mod limits;
 mod listing;
