@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Error, bail};
+use anyhow::{Context, Error, anyhow, bail};
 use clap::{Args, Subcommand};
 use toml_edit::Value;
 
@@ -68,6 +68,9 @@ struct PasswordArgs {
     /// Read the password from standard input instead of asking for it
     #[arg(long)]
     password_stdin: bool,
+    /// Read the hash of a password from there, as htpasswd -B and /etc/shadow have it
+    #[arg(long, conflicts_with = "password_stdin")]
+    hash_stdin: bool,
 }
 
 /// `longshore user`.
@@ -177,6 +180,10 @@ fn terms(says: &Says) -> String {
 
 impl PasswordArgs {
     fn read(&self, name: &str) -> anyhow::Result<PasswordHash> {
+        if self.hash_stdin {
+            let hash = String::from_utf8(from_stdin()?).context("a hash is text")?;
+            return PasswordHash::parse(&hash).map_err(|why| anyhow!("this is no hash that can be used: {why}"));
+        }
         let password = if self.password_stdin { from_stdin()? } else { from_terminal(name)? };
         check_password(&password).map_err(Error::msg)?;
         PasswordHash::create(&password)
