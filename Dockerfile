@@ -19,6 +19,7 @@ RUN mkdir -p src benches/peers tests/homes \
     && cargo build --release --locked \
     && cargo clean --release --package longshore
 
+COPY config config
 COPY src src
 RUN cargo build --release --locked \
     && mkdir -p /image/ftp

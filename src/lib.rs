@@ -13,6 +13,7 @@
 //! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
 //! - [`metrics`] counts what happens for Prometheus, and [`http`] is the listener that serves it.
 //! - [`admin`] answers what an operator asks of the running server.
+//! - [`doctor`] looks at the machine for what hinders a server.
 //! - [`classroom`] gives lessons on such a server, and marks them by what it observed.
 //! - [`settings`] and [`cli`] are how it is told what to do.
 //!
@@ -35,6 +36,7 @@ pub mod classroom;
 pub mod cli;
 mod control;
 mod data;
+pub mod doctor;
 mod engine;
 pub mod http;
 pub mod limits;

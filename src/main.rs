@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     match typed {
         Cli::Serve(args) => cli::serve(&args),
         Cli::Check(args) => cli::check(&args),
+        Cli::Doctor(args) => cli::doctor(&args),
         Cli::User(args) => cli::user(&args),
         Cli::Group(args) => cli::group(&args),
         Cli::Tls(args) => cli::tls(&args),

@@ -3,13 +3,13 @@
 //!
 //! Each finding is one sentence: what is the matter, what comes of it, and the cure. Nothing here stops the server.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::settings::{Advertised, PassiveAddress, ServerSettings, Settings};
+use crate::settings::{Advertised, PassiveAddress, Settings};
 
 mod surroundings;
 
@@ -26,24 +26,19 @@ const SET: &str = "set server.passive_address (in the image PASV_ADDRESS) to";
 
 /// Everything that shows before the first client comes.
 pub(crate) fn findings(settings: &Settings, around: &Surroundings) -> Vec<String> {
-    let server = &settings.server;
-    let listeners = server.listen.iter().chain(&settings.tls.implicit);
-    let mut findings = advertised(server, listeners, around);
-    findings.extend(passive_ports(&server.passive_ports, &around.ephemeral_ports));
+    let mut findings = advertised(settings, around);
+    findings.extend(passive_ports(&settings.server.passive_ports, &around.ephemeral_ports));
     findings
 }
 
 /// What is wrong with the address that PASV names, seen from clients on other machines.
-fn advertised<'a>(
-    server: &ServerSettings,
-    listeners: impl IntoIterator<Item = &'a SocketAddr>,
-    around: &Surroundings,
-) -> Vec<String> {
-    if listeners.into_iter().all(|listener| listener.ip().is_loopback()) {
+pub(crate) fn advertised(settings: &Settings, around: &Surroundings) -> Vec<String> {
+    let mut listeners = settings.server.listen.iter().chain(&settings.tls.implicit);
+    if listeners.all(|listener| listener.ip().is_loopback()) {
         return Vec::new();
     }
     let everybody = IpNet::V4(Ipv4Net::default());
-    match &server.passive_address {
+    match &settings.server.passive_address {
         PassiveAddress::Auto => own_address(around).into_iter().collect(),
         PassiveAddress::One(advertised) => named(advertised, everybody, around).into_iter().collect(),
         PassiveAddress::ByClient(networks) => {
@@ -104,7 +99,7 @@ pub(crate) fn private_to_public(address: Ipv4Addr, client: IpAddr) -> Option<Str
 }
 
 /// Whether outgoing connections of this machine can be in the way of passive ports.
-fn passive_ports(range: &RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Option<String> {
+pub(crate) fn passive_ports(range: &RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Option<String> {
     let quiet = range.clone().filter(|port| !kernel.contains(port)).count();
     // Those outside of the kernel's range are offered first.
     if quiet == range.len() || quiet >= QUIET_PORTS {

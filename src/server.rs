@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -22,16 +22,16 @@ use crate::engine::Homes;
 use crate::limits::{Limits, RememberedFailures, files};
 use crate::reach::{self, Clients, Surroundings};
 use crate::sessions::{Connection, ConnectionKind, Ends, Events, RefusedBecause, Whose};
-use crate::settings::{Faults, ServerSettings, Settings};
+use crate::settings::{Faults, Settings};
 use crate::storage::Amount;
 
+pub(crate) mod listeners;
 mod reload;
 
+pub use listeners::Inherited;
+use listeners::{bind_all, take_over};
 use reload::Reloading;
 pub use reload::{Commit, Part, Reloaded};
-
-/// Control connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
 
 /// The pause behind a failed accept. Out of descriptors, say, the next would fail at once and spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -345,100 +345,4 @@ fn prepare_root(settings: &Settings) -> Result<Homes, StartError> {
         tracing::info!(cleared, "removed temporary files of uploads that a stopped server left behind");
     }
     Ok(homes)
-}
-
-/// A socket that somebody else has bound, such as systemd for a `.socket` unit.
-#[derive(Debug)]
-pub struct Inherited {
-    /// It listens already.
-    pub listener: std::net::TcpListener,
-    /// Whether it is for implicit FTPS.
-    pub implicit: bool,
-}
-
-/// The sockets of somebody else, if sessions can be served on them.
-fn take_over(inherited: Vec<Inherited>, certificate: bool) -> Result<Vec<(TcpListener, bool)>, StartError> {
-    let take = |Inherited { listener, implicit }: Inherited| {
-        let failed = |error| StartError::System("taking over a socket of the service manager".to_owned(), error);
-        let address = listener.local_addr().map_err(failed)?;
-        if address.is_ipv6() && !SockRef::from(&listener).only_v6().map_err(failed)? {
-            let text = format!(
-                "the socket {address} of the service manager is for IPv4 too, whose clients would show up with IPv6 \
-                 addresses; write BindIPv6Only=ipv6-only and a ListenStream= line for each into the .socket unit"
-            );
-            return Err(StartError::Bind(text));
-        }
-        if implicit && !certificate {
-            let text = format!("the socket {address} of the service manager is for implicit FTPS; set tls.certificate");
-            return Err(StartError::Bind(text));
-        }
-        listener.set_nonblocking(true).map_err(failed)?;
-        Ok((TcpListener::from_std(listener).map_err(failed)?, implicit))
-    };
-    inherited.into_iter().map(take).collect()
-}
-
-/// Binds all listeners or none, and says of each whether it is for implicit FTPS.
-fn bind_all(settings: &Settings) -> Result<Vec<(TcpListener, bool)>, StartError> {
-    let mut listeners: Vec<_> =
-        bind_explicit(&settings.server)?.into_iter().map(|listener| (listener, false)).collect();
-    for &address in &settings.tls.implicit {
-        let listener = bind(address).map_err(|error| StartError::Bind(bind_advice(address, &error)))?;
-        listeners.push((listener, true));
-    }
-    Ok(listeners)
-}
-
-/// Of the default pair, IPv6 may be missing on a machine that has none.
-fn bind_explicit(server: &ServerSettings) -> Result<Vec<TcpListener>, StartError> {
-    let by_default =
-        ServerSettings::default().listen.iter().map(SocketAddr::ip).eq(server.listen.iter().map(SocketAddr::ip));
-    let mut listeners = Vec::new();
-    for &address in &server.listen {
-        match bind(address) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if by_default && address.is_ipv6() && is_no_ipv6(&error) => {
-                tracing::info!(%error, "this machine has no IPv6; serving IPv4 only");
-            }
-            Err(error) => return Err(StartError::Bind(bind_advice(address, &error))),
-        }
-    }
-    Ok(listeners)
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // Two sockets, never one for both: no client shows up with a v4-mapped address.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn is_no_ipv6(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
-}
-
-fn bind_advice(address: SocketAddr, error: &io::Error) -> String {
-    let port = address.port();
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => format!(
-            "port {port} is a system port and you may not bind it. Three ways out:\n  \
-             --port 2121                                        a port that everybody may bind\n  \
-             sudo setcap cap_net_bind_service=+ep longshore     the right to bind, for this program\n  \
-             run it as a systemd service with AmbientCapabilities=CAP_NET_BIND_SERVICE"
-        ),
-        io::ErrorKind::AddrInUse => format!(
-            "port {port} is taken by another program (ss -ltnp 'sport = :{port}' names it). \
-             Stop that one, or choose another port with --port."
-        ),
-        io::ErrorKind::AddrNotAvailable => {
-            format!("{address} is no address of this machine (ip address lists them). Correct server.listen.")
-        }
-        _ => format!("listening on {address}: {error}"),
-    }
 }

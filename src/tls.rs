@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
 
 use crate::settings::value::quoted;
 use crate::settings::{ClientCertificates, Faults, Loaded, TlsSettings, TlsVersion};
@@ -307,17 +308,44 @@ impl StoresServerSessions for Binding {
     }
 }
 
+/// From when to when a certificate is valid.
+#[derive(Debug)]
+pub(crate) struct Lifetime {
+    begin: ASN1Time,
+    /// Its last moment.
+    pub end: ASN1Time,
+}
+
+impl Lifetime {
+    /// That of the first certificate of a PEM file.
+    pub fn of(path: &Path) -> Result<Self, String> {
+        Self::of_first(&read_certificates(path)?)
+    }
+
+    fn of_first(chain: &[CertificateDer<'_>]) -> Result<Self, String> {
+        let (_, parsed) = parse_x509_certificate(&chain[0])
+            .map_err(|error| format!("is no certificate that can be read: {error}; make it anew"))?;
+        Ok(Self { begin: parsed.validity().not_before, end: parsed.validity().not_after })
+    }
+
+    /// How many whole days it is valid from now on.
+    pub fn days_left(&self) -> i64 {
+        (self.end.timestamp() - now()) / (24 * 3600)
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
 /// The certificates of a PEM file, the server's own first. The words of a fault follow `key = value`.
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain = read_certificates(path)?;
-    let (_, parsed) = parse_x509_certificate(&chain[0])
-        .map_err(|error| format!("is no certificate that can be read: {error}; make it anew"))?;
-    let (begin, end) = (parsed.validity().not_before, parsed.validity().not_after);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-    if end.timestamp() < now {
+    let Lifetime { begin, end } = Lifetime::of_first(&chain)?;
+    if end.timestamp() < now() {
         return Err(format!("has expired on {end}; renew it"));
     }
-    if begin.timestamp() > now {
+    if begin.timestamp() > now() {
         return Err(format!(
             "is not valid before {begin}; set this machine's clock, or name one that is valid already"
         ));

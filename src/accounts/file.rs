@@ -599,9 +599,47 @@ impl Draft {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
+
+    const PIECES: &[&str] = &[
+        "[[user]]\n",
+        "[[group]]\n",
+        "name = \"ann\"\n",
+        "name = \"bob\"\n",
+        "name = \"anonymous\"\n",
+        "name = \"a\\u0000\"\n",
+        "password = \"HASH\"\n",
+        "password = \"secret\"\n",
+        "home = \"ann\"\n",
+        "home = \"../x\"\n",
+        "home = \"/srv/ftp/x\"\n",
+        "home = \"/etc\"\n",
+        "permissions = \"read-only\"\n",
+        "permissions = [\"list\", \"x\"]\n",
+        "permissions = { \"/\" = \"none\" }\n",
+        "permissions = { \"x\" = 1 }\n",
+        "enabled = false\n",
+        "expires = \"2099-01-01\"\n",
+        "expires = 2099-01-01\n",
+        "group = \"ann\"\n",
+        "allow_from = [\"::/0\", \"x\"]\n",
+        "quota_bytes = \"5 MB\"\n",
+        "quota_files = -1\n",
+        "max_sessions = 3\n",
+        "create_home = true\n",
+        "download_rate = \"1 KB\"\n",
+        "client_certificate = \"CN=ann\"\n",
+        "user = 1\n",
+        "unknown = 1\n",
+        "# comment\n",
+        "\n",
+    ];
 
     fn root() -> Root {
         Root { written: "/link/ftp".into(), resolved: "/srv/ftp".into(), certificates: false, guests: None }
@@ -777,5 +815,29 @@ a.toml:17: user.name = "a\nb" is not allowed (it has control characters); write 
 a.toml:21: name is there twice; keep one of them
 a.toml:23: user.home = "a\nb" is not allowed (it has control characters); write a directory relative to the root, or an absolute one below it"#;
         assert_eq!(parse_users(text).unwrap_err(), expected);
+    }
+
+    proptest::proptest! {
+        /// Of pieces that mean something, so that much of it is nearly right.
+        #[test]
+        fn any_text_gives_users_or_says_what_is_wrong(pieces in vec(prop_oneof![
+            9 => select(PIECES),
+            1 => select(&["\u{0}", "\u{85}", "é", "99999999999999999999", "[", "\"\"\"", "'", "{", "=", "1979-05-27T07:32:00Z"][..]),
+        ], 0..40)) {
+            match parse_users(&pieces.concat()) {
+                Ok(users) => for user in users {
+                    prop_assert_eq!(check_name(&user.name), Ok(()));
+                    prop_assert!(user.home.starts_with("/srv/ftp"));
+                },
+                Err(faults) => prop_assert!(faults.lines().all(|line| line.starts_with("a.toml")), "{}", faults),
+            }
+        }
+
+        #[test]
+        fn any_home_is_below_the_root_or_refused(home in "(/srv/ftp|/link/ftp|/|)[a./ \u{0}-\u{1f}]{0,12}") {
+            if let Ok(path) = root().home(Path::new(&home)) {
+                prop_assert!(path.starts_with("/srv/ftp") && !path.components().any(|part| part == Component::ParentDir));
+            }
+        }
     }
 }

@@ -27,7 +27,7 @@ fn hash(password: &str) -> Result<PasswordHash, String> {
     if HASHES.iter().any(|kind| password.starts_with(kind)) {
         return PasswordHash::parse(password).map_err(|why| {
             format!(
-                "the password looks like a hash, but {why}; in compose write $$ for each $ of it, in a shell put single \
+                "the password is taken for a hash: {why}; in compose write $$ for each $ of it, in a shell put single \
                  quotes around it, or use a file (FTP_PASS_FILE, USERS_FILE)"
             )
         });
@@ -54,7 +54,7 @@ mod tests {
         assert!(users[2].password.verify(b"$ecret"));
         let faults = hashed(&[user("$2b$04$abc"), user("a\nb")]).unwrap_err().to_string();
         assert!(
-            faults.contains("FTP_USER: the password looks like a hash, but it begins like a bcrypt hash"),
+            faults.contains("FTP_USER: the password is taken for a hash: it begins like a bcrypt hash"),
             "{faults}"
         );
         assert!(faults.contains("write $$ for each $") && faults.contains("a line end") && !faults.contains("abc"));

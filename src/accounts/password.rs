@@ -202,6 +202,10 @@ impl fmt::Debug for PasswordHash {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -297,6 +301,24 @@ mod tests {
             ["", "mooring", "$argon2i$v=19$m=64,t=3,p=1$c2FsdA$aGFzaA", "$argon2id$", "$argon2id$v=19$m=64,t=3,p=1"]
         {
             assert!(PasswordHash::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Of the fields that hashes are made of, so that much of it is nearly right. What is cheap enough is verified, too.
+        #[test]
+        fn any_text_is_a_hash_that_can_be_verified_or_refused(fields in vec(select(&[
+            "argon2id", "argon2i", "2b", "2y", "6", "y", "v=19", "v=16", "m=8,t=1,p=1", "m=4294967295,t=1,p=1", "m=8,t=4294967295,p=1",
+            "m=8,t=1,p=0", "04", "31", "99", "rounds=1000", "rounds=999999999", "j9T", "jAT", "j/T", "jzzzzzT", "", "c2FsdHNhbHQ", "salt",
+            "YWFhYWFhYWFhYWFhYWFhYQ", "é", "............................", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ][..]), 1..6), password in vec(any::<u8>(), 0..100)) {
+            let Ok(hash) = PasswordHash::parse(&format!("${}", fields.join("$"))) else { return Ok(()) };
+            prop_assert!(hash.cost() <= COST_LIMIT);
+            if hash.cost() < 5000 {
+                prop_assert!(!hash.verify(&password));
+            }
         }
     }
 }

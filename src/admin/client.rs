@@ -60,6 +60,12 @@ impl Client {
         }
     }
 
+    /// The process that serves there, as its number, and its user.
+    pub fn server(&self) -> io::Result<(i32, u32)> {
+        let server = rustix::net::sockopt::socket_peercred(connect(&self.0)?)?;
+        Ok((server.pid.as_raw_nonzero().get(), server.uid.as_raw()))
+    }
+
     /// Asks, and returns the answer.
     pub fn ask(&self, request: &Request) -> anyhow::Result<Value> {
         self.ask_and_hold(request).map(|(value, _)| value)

@@ -96,6 +96,10 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
     use crate::sessions::ConnectionKind;
 
@@ -114,5 +118,20 @@ mod tests {
         let table = Table::of(vec![row.clone(); ROWS + 3]);
         assert_eq!((table.connections.len(), table.left_out), (ROWS, 3));
         assert_eq!(Table::of(vec![row]).left_out, 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_a_request_or_refused(pieces in vec(select(&[
+            "{", "}", "[", "]", "\"request\"", ":", ",", "\"kick\"", "\"whose\"", "\"unblock\"", "\"health\"", "\"from\"", "null",
+            "\"127.0.0.1:1\"", "{\"user\":\"x\"}", "1e999", "-1", "\"\\ud800\"", "\"sessions\"", "[[[[[[[[[[[[[[[[[[[[[[[[[",
+        ][..]), 0..30)) {
+            let text = pieces.concat();
+            if let Ok(request) = serde_json::from_str::<Request>(&text) {
+                let line = serde_json::to_string(&request).unwrap();
+                prop_assert!(!line.contains('\n'));
+                prop_assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+            }
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | a service of systemd with `RuntimeDirectory=` | `$RUNTIME_DIRECTORY` |
 //! | anybody who is logged in | `$XDG_RUNTIME_DIR/longshore` |
-//! | others, as in a container | none: `server.admin_socket` has to name one |
+//! | our image, which sets the variable | `/dev/shm/longshore` |
+//! | others | none: `server.admin_socket` has to name one |
 //!
 //! In there the socket is named after the first control port, so that several servers have one each. Outside of the unit
 //! those who ask look into `/run/longshore`, which is the service's, and into their own directory.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, UdpSocket};
 use anyhow::{Context, bail};
 
 use super::{Card, Student, escape};
+use crate::reach::Surroundings;
 use crate::settings::Settings;
 
 /// How many fit on a page, of A4 or Letter.
@@ -71,9 +72,11 @@ impl Address {
         }
     }
 
-    /// This computer's address in the local network.
+    /// This computer's address in the local network. A network of the class's own may lead nowhere else, so that only the
+    /// interface has an address.
     pub fn own_host() -> anyhow::Result<IpAddr> {
-        lan_address().context(
+        let of_interface = || Surroundings::look().outward().next().map(IpAddr::V4);
+        lan_address().ok().or_else(of_interface).context(
             "this computer's address in the network is not known; say it with --address HOST:PORT, as `ip address` shows it",
         )
     }

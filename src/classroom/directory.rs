@@ -42,6 +42,11 @@ impl Directory {
         self.0.join("cards.html")
     }
 
+    /// The same as a table, where one was asked for.
+    pub fn credentials(&self) -> PathBuf {
+        self.0.join("credentials.csv")
+    }
+
     /// What everybody gets as `/materials`.
     pub fn materials(&self) -> PathBuf {
         self.0.join("materials")

@@ -267,6 +267,10 @@ fn separator(line: &str) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Roster, Faults> {
@@ -386,5 +390,31 @@ mod tests {
         assert_eq!(section(text, "3A").unwrap().notices, ["2 students of other sections are left out"]);
         assert!(section(text, "5").unwrap_err().to_string().contains("name one of \"\", \"3A\", \"3A, 3B\""));
         assert_eq!(section("Ann\nBob\n", "3B").unwrap().entries[1].section, "3B");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_roster_is_read_or_refused_and_its_students_fit_on_a_card(
+            cells in vec(prop_oneof![
+                4 => select(&["name", "id", "email", "Surname", "First name", "section", "Ann", "Bert", "", "@", "0042", "Berg, Ann", "\"", "\"\"", "é", "\u{7f}", "\u{feff}", "x\0"][..]).prop_map(str::to_owned),
+                1 => "\\PC{0,220}",
+            ], 0..40),
+            separators in vec(select(&[",", ";", "\t", "\n", "\r\n", "\r"][..]), 40),
+            bytes in vec(any::<u8>(), 0..100),
+        ) {
+            let text: String = cells.iter().zip(&separators).map(|(cell, separator)| format!("{cell}{separator}")).collect();
+            for bytes in [text.as_bytes(), &bytes] {
+                for section in [None, Some("3B")] {
+                    let Ok(roster) = Roster::parse(bytes, "r.csv", section) else { continue };
+                    prop_assert!(!roster.entries.is_empty());
+                    for entry in roster.entries {
+                        prop_assert!(!entry.name.is_empty() && entry.line > 0);
+                        for cell in [entry.name, entry.id, entry.email, entry.login] {
+                            prop_assert!(cell.chars().count() <= 2 * LONGEST_CELL + 1 && !cell.chars().any(char::is_control));
+                        }
+                    }
+                }
+            }
+        }
     }
 }

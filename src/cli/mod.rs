@@ -18,6 +18,7 @@ use crate::tls::Tls;
 
 mod certificate;
 mod classroom;
+mod doctor;
 mod group;
 mod health;
 mod identity;
@@ -29,6 +30,7 @@ mod user;
 
 pub use certificate::{TlsArgs, tls};
 pub use classroom::{ClassroomArgs, classroom};
+pub use doctor::{DoctorArgs, doctor};
 pub use group::{GroupArgs, group};
 pub use identity::assume_identity;
 pub use operate::{OperateCommand, operate};
@@ -43,6 +45,7 @@ Examples:
   longshore --port 2121                         serve ./ftp to anybody who reads, without being root
   longshore --config /etc/longshore.toml        serve as the file says
   longshore check --config /etc/longshore.toml  show what would be in force, and from where
+  longshore doctor --config /etc/longshore.toml look for what hinders it on this machine
   longshore user add ann --config /etc/longshore.toml --home ann
   longshore tls self-signed --name ftp.example.org --certificate cert.pem --key key.pem
   longshore sessions --watch                    show the running server's connections and their ports
@@ -61,6 +64,8 @@ pub enum Cli {
     Serve(ServeArgs),
     /// Show the settings in force, or what is wrong with them.
     Check(ServeArgs),
+    /// Show what helps or hinders a server on this machine.
+    Doctor(DoctorArgs),
     /// Edit the accounts file.
     User(UserArgs),
     /// Edit the groups in the accounts file.
@@ -92,6 +97,11 @@ enum Command {
     /// Takes the flags of `serve`, so that a command line can be checked before it serves. Run it as the user who will
     /// serve: what another may not read or write is reported.
     Check(ServeArgs),
+    /// Look for what hinders a server with these settings on this machine, and say the cure of each
+    ///
+    /// Takes the flags of `serve`. Exits with 0 when nothing keeps the server from serving, warnings or not, else with 1.
+    /// Run it as the user who will serve, or as root to see more; a server that runs already is not disturbed.
+    Doctor(DoctorArgs),
     /// Add, change, remove and list the users in the accounts file
     ///
     /// A server that runs takes note of each change at the next login.
@@ -145,6 +155,7 @@ impl From<Line> for Cli {
             None => Self::Serve(line.serve),
             Some(Command::Serve(args)) => Self::Serve(args),
             Some(Command::Check(args)) => Self::Check(args),
+            Some(Command::Doctor(args)) => Self::Doctor(args),
             Some(Command::User(args)) => Self::User(args),
             Some(Command::Group(args)) => Self::Group(args),
             Some(Command::Tls(args)) => Self::Tls(args),
@@ -154,26 +165,34 @@ impl From<Line> for Cli {
     }
 }
 
+/// The keys that name places.
+const PLACES: [&str; 8] = [
+    "server.admin_socket",
+    "storage.root",
+    "accounts.file",
+    "accounts.template",
+    "log.sessions",
+    "tls.certificate",
+    "tls.key",
+    "tls.client_ca",
+];
+
 /// The settings for `serve`, or everything that is wrong with them, with the places that they name and with the
 /// accounts.
 pub fn serve_settings(args: &ServeArgs) -> Result<Loaded, Faults> {
     let (loaded, mut faults) = load_usable(args.config.as_deref(), env::vars_os(), &args.flags());
-    let places = [
-        "server.admin_socket",
-        "storage.root",
-        "accounts.file",
-        "accounts.template",
-        "log.sessions",
-        "tls.certificate",
-        "tls.key",
-        "tls.client_ca",
-    ];
-    if faults.leave_usable(&places) {
-        faults.extend(loaded.check_places());
-        faults.extend(Tls::check(&loaded));
-        faults.extend(Accounts::load(&loaded.settings).err().unwrap_or_default());
+    if faults.leave_usable(&PLACES) {
+        faults.extend(look_around(&loaded));
     }
     faults.or(loaded)
+}
+
+/// What is wrong at the places that these settings name, and with the accounts.
+fn look_around(loaded: &Loaded) -> Faults {
+    let mut faults = loaded.check_places();
+    faults.extend(Tls::check(loaded));
+    faults.extend(Accounts::load(&loaded.settings).err().unwrap_or_default());
+    faults
 }
 
 /// `longshore check`.

@@ -216,6 +216,9 @@ pub(super) fn find(name: &[u8]) -> Option<&'static Syntax> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parsed(line: &[u8]) -> (Verb, Vec<u8>) {
@@ -239,5 +242,22 @@ mod tests {
     #[test]
     fn the_table_is_in_order() {
         assert!(TABLE.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_a_verb_with_all_that_follows_or_refused(line in vec(any::<u8>(), 0..60), verb in 0..TABLE.len()) {
+            let known = [TABLE[verb].name.to_lowercase().as_bytes(), b" ", &line].concat();
+            for line in [&line, &known] {
+                match parse(line) {
+                    Ok(command) => {
+                        let rest = &line[command.syntax.name.len()..];
+                        prop_assert!(rest.is_empty() || rest == [b" ", command.argument.as_slice()].concat());
+                    }
+                    Err((_, reply)) => prop_assert!(matches!(reply.code, 500 | 501)),
+                }
+            }
+            prop_assert_eq!(parse(&known).is_err(), line.is_empty() && TABLE[verb].argument == Needed);
+        }
     }
 }

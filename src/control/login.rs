@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::parameters::Parameters;
 use super::protection::Protection;
 use super::reply::Reply;
-use super::session::{Answer, AtEnd, Session};
+use super::session::{Answer, Errand, Session};
 use crate::accounts::{Account, Caller, Refusal, is_anonymous};
 use crate::engine::{Engine, NotLetIn};
 use crate::limits::{Slots, UserPermit};
@@ -135,7 +135,7 @@ impl Session {
         self.recorder.record(What::LoginDelayed { user, failures, seconds });
         let (stop, drain) = (CancellationToken::new(), self.shared.drain.clone());
         let turn = stop.run_until_cancelled(drain.run_until_cancelled(sleep(wait.duration)));
-        self.beside(&stop, AtEnd::Stop, turn).await.flatten().ok_or(NotLetIn::Unavailable)
+        self.beside(&stop, Errand::Turn, turn).await.flatten().ok_or(NotLetIn::Unavailable)
     }
 
     /// A place among the account's sessions, or how many it may have.
@@ -155,7 +155,7 @@ impl Session {
         let accounts = Arc::clone(&self.shared.in_force().accounts);
         let mut engine = Engine::new(accounts, Arc::clone(&self.shared.homes));
         let login = stop.run_until_cancelled(engine.login(name, password, caller));
-        let result = self.beside(&stop, AtEnd::GoOn, login).await;
+        let result = self.beside(&stop, Errand::Login, login).await;
         self.engine = engine;
         result.unwrap_or(Err(NotLetIn::Unavailable))
     }

@@ -209,6 +209,9 @@ fn timestamp(text: &[u8]) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn seconds(text: &str) -> Option<u64> {
@@ -226,6 +229,26 @@ mod tests {
     fn what_is_no_time_is_refused() {
         for bad in ["", "20260102", "20261302030405", "+2026010203040", "19691231235959", "2026010203040x"] {
             assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_moment_from_1970_to_9999_is_read_and_written_alike(at in 0..253_402_300_800u64) {
+            let time = chrono::DateTime::from_timestamp(at as i64, 0).unwrap();
+            prop_assert_eq!(seconds(&time.format("%Y%m%d%H%M%S").to_string()), Some(at));
+        }
+
+        #[test]
+        fn any_text_is_a_moment_or_none(text in "[0-9.+ -]{0,20}", bytes in vec(any::<u8>(), 0..40)) {
+            for text in [text.as_bytes(), &bytes] {
+                if timestamp(text).is_some() {
+                    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                    prop_assert!(matches!(digits, 12 | 14));
+                }
+                let (word, rest) = split_word(text);
+                prop_assert!(!word.contains(&b' ') && word.len() + rest.len() <= text.len());
+            }
         }
     }
 }

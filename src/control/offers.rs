@@ -241,6 +241,9 @@ fn eprt_argument(argument: &[u8]) -> Option<Result<(IpAddr, u16), ()>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -271,5 +274,28 @@ mod tests {
         assert_eq!(for_client("10.2.2.3"), Some(&advertised("lan")));
         assert_eq!(for_client("198.51.100.7"), Some(&advertised("wan")));
         assert_eq!(by_client(&networks[1..], "198.51.100.7".parse().unwrap()), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_address_is_read_as_it_is_written(
+            address in any::<IpAddr>(), port in any::<u16>(), delimiter in "[!-~&&[^0-9a-fA-F.:]]",
+        ) {
+            let (d, family) = (&delimiter, if address.is_ipv4() { 1 } else { 2 });
+            let text = format!("{d}{family}{d}{address}{d}{port}{d}");
+            prop_assert_eq!(eprt_argument(text.as_bytes()), Some(Ok((address, port))));
+            if let IpAddr::V4(address) = address {
+                let [a, b, c, e] = address.octets();
+                let text = format!("{a},{b},{c},{e},{},{}", port >> 8, port & 255);
+                prop_assert_eq!(port_argument(text.as_bytes()), Some((address, port)));
+            }
+        }
+
+        #[test]
+        fn any_text_is_an_address_or_none(text in "[|!,0-9a-f:. ]{0,60}", bytes in vec(any::<u8>(), 0..60)) {
+            for text in [text.as_bytes(), &bytes] {
+                let (_, _) = (eprt_argument(text), port_argument(text));
+            }
+        }
     }
 }

@@ -122,3 +122,19 @@ pub(super) fn number(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_number_is_its_digits_and_all_else_is_none(value in proptest::num::u64::ANY, text in "[-+ 0-9a-fx]{0,24}") {
+            prop_assert_eq!(number(value.to_string().as_bytes()), Some(value));
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            prop_assert_eq!(number(text.as_bytes()), text.parse().ok().filter(|_| digits));
+        }
+    }
+}

@@ -44,6 +44,9 @@ impl Reply {
         for (number, line) in self.lines.iter().enumerate() {
             if number == 0 || number == last {
                 bytes.extend_from_slice(format!("{}{}", self.code, if number == last { ' ' } else { '-' }).as_bytes());
+            } else if line.first().is_some_and(u8::is_ascii_digit) {
+                // It could pass for the last line (RFC 959, 4.2).
+                bytes.push(b' ');
             }
             for &byte in line {
                 match byte {
@@ -88,6 +91,9 @@ impl From<Result<Reply, Fault>> for Reply {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -105,5 +111,22 @@ mod tests {
     #[test]
     fn quotes_in_a_directory_are_doubled() {
         assert_eq!(Reply::directory(b"/a\"b", "created").to_bytes(), b"257 \"/a\"\"b\" created\r\n");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_texts_make_one_reply(code in 100..600u16, lines in vec(vec(any::<u8>(), 0..40), 1..5)) {
+            // The worst that a text can do: look like the last line.
+            let forged = format!("{code} forged").into_bytes();
+            let lines: Vec<_> = lines.into_iter().map(|line| if line.len() > 30 { forged.clone() } else { line }).collect();
+            let bytes = Reply { code, lines: lines.clone() }.to_bytes();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let sent: Vec<&str> = text.strip_suffix("\r\n").unwrap().split("\r\n").collect();
+            prop_assert_eq!(sent.len(), lines.len());
+            prop_assert!(sent.iter().all(|line| !line.contains(['\r', '\n', '\0'])));
+            let last = format!("{code} ");
+            let ends: Vec<bool> = sent.iter().map(|line| line.starts_with(&last)).collect();
+            prop_assert_eq!(ends.iter().position(|end| *end), Some(lines.len() - 1), "{}", text);
+        }
     }
 }

@@ -91,11 +91,38 @@ pub(super) enum Interruption {
     Kicked,
 }
 
-/// What the end of the client's side means for what runs beside it.
+/// What the session waits for while it goes on reading its control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AtEnd {
-    GoOn,
-    Stop,
+pub(super) enum Errand {
+    /// The turn of a login that others like it have failed before.
+    Turn,
+    /// Whether somebody is let in.
+    Login,
+    /// A data connection.
+    Opening,
+    /// A transfer whose 150 was sent.
+    Transfer,
+    /// A digest.
+    Digest,
+}
+
+impl Errand {
+    /// Whether ABOR ends it. A login is no transfer, and its reply comes first.
+    fn is_aborted(self) -> bool {
+        matches!(self, Self::Opening | Self::Transfer | Self::Digest)
+    }
+
+    /// Whether NOOP and STAT are answered before it is over. Without a 150 in front, a client that sends commands ahead
+    /// would take their replies for the one that it waits for.
+    fn is_under_way(self) -> bool {
+        self == Self::Transfer
+    }
+
+    /// Whether it goes on when the client closes its side: a client may do so behind its last command and still wait for
+    /// what it asked for. A digest may take very long, and no data connection would stop it.
+    fn outlives_the_client_s_side(self) -> bool {
+        !matches!(self, Self::Turn | Self::Digest)
+    }
 }
 
 /// What a command comes to: a reply, and perhaps the session's end.
@@ -402,21 +429,20 @@ impl Session {
         }
     }
 
-    /// Runs `work`, and goes on reading the control connection beside it: ABOR cancels `stop`, STAT and NOOP are
-    /// answered, everything else waits its turn. `work` must end soon after `stop`.
-    ///
-    /// A client may close its side behind its last command and still wait for what it asked for. Only a digest, which
-    /// may take very long and which no data connection would stop, ends then (`AtEnd::Stop`).
+    /// Runs `work`, and goes on reading the control connection beside it. ABOR cancels `stop`, NOOP and STAT are answered,
+    /// each where `errand` lets them; everything else waits its turn. `work` must end soon after `stop`.
     pub(super) async fn beside<T>(
         &mut self,
         stop: &CancellationToken,
-        at_end: AtEnd,
+        errand: Errand,
         work: impl Future<Output = T>,
     ) -> T {
         let (shared, kicked) = (Arc::clone(&self.shared), self.recorder.kicked().clone());
         let mut work = pin!(work);
         let mut listening = true;
         loop {
+            // Where no ABOR can be behind them, further commands stay in the socket.
+            let has_room = errand.is_aborted() || self.waiting.len() < WAITING_LIMIT;
             // The work comes before the wire: a flood of commands does not hold it up.
             tokio::select! {
                 biased;
@@ -425,9 +451,9 @@ impl Session {
                 }
                 () = kicked.cancelled(), if !stop.is_cancelled() => self.interrupted = Some(Interruption::Kicked),
                 done = &mut work => return done,
-                incoming = self.wire.line(), if listening => match incoming {
-                    Ok(Incoming::Line(line)) => self.line_beside(line),
-                    Ok(Incoming::End) if at_end == AtEnd::GoOn => listening = false,
+                incoming = self.wire.line(), if listening && has_room => match incoming {
+                    Ok(Incoming::Line(line)) => self.line_beside(line, errand),
+                    Ok(Incoming::End) if errand.outlives_the_client_s_side() => listening = false,
                     Ok(Incoming::End) | Err(_) => self.interrupted = Some(Interruption::Left),
                     Ok(Incoming::TooLong) => self.interrupted = Some(Interruption::LineTooLong),
                 },
@@ -439,19 +465,20 @@ impl Session {
         }
     }
 
-    /// A command that comes while a transfer runs.
-    fn line_beside(&mut self, line: Vec<u8>) {
+    /// A command that comes during an errand.
+    fn line_beside(&mut self, line: Vec<u8>, errand: Errand) {
         let begun = Instant::now();
         let command = command::parse(&line).ok();
+        // Replies keep their order: behind a command that waits, these wait too.
+        let in_turn = errand.is_under_way() && self.waiting.is_empty() && self.interrupted.is_none();
         let reply = match command.as_ref().map(|command| (command.syntax.verb, &command.argument)) {
-            Some((Verb::Abor, _)) => {
+            Some((Verb::Abor, _)) if errand.is_aborted() => {
                 let times = if let Some(Interruption::Abort(times)) = self.interrupted { times } else { 0 };
                 self.interrupted = Some(Interruption::Abort(times + 1));
                 return;
             }
-            // Replies keep their order: behind a command that waits, these wait too.
-            Some((Verb::Noop, _)) if self.waiting.is_empty() && self.interrupted.is_none() => Reply::new(200, "OK."),
-            Some((Verb::Stat, path)) if self.waiting.is_empty() && self.interrupted.is_none() => {
+            Some((Verb::Noop, _)) if in_turn => Reply::new(200, "OK."),
+            Some((Verb::Stat, path)) if in_turn => {
                 let refused = command.as_ref().and_then(|command| self.refused(command.syntax, path));
                 refused.unwrap_or_else(|| self.status(path))
             }

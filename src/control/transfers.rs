@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::{Syntax, Verb};
 use super::reply::Reply;
-use super::session::{AtEnd, Interruption, Session};
+use super::session::{Errand, Interruption, Session};
 use crate::data::{Broken, DataConnection, NotOpened, Terms};
 use crate::limits::{Throttles, Way};
 use crate::sessions::{Running, Side, TransferOutcome, What};
@@ -202,7 +202,7 @@ impl Session {
         };
         let path = plan.path.to_string();
         self.recorder.now().running = Some(Running { verb: plan.verb, path, moved, data: None });
-        let reply = match self.beside(&stop, AtEnd::GoOn, offer.open(terms)).await {
+        let reply = match self.beside(&stop, Errand::Opening, offer.open(terms)).await {
             Ok(connection) => self.carried(plan, connection, &stop, carry).await,
             Err(NotOpened::Failed(reason)) => Reply::new(425, reason),
             Err(NotOpened::Stopped) => Reply::new(426, self.why_stopped()),
@@ -246,7 +246,7 @@ impl Session {
                     connection.end().await;
                     Ok(())
                 };
-                self.beside(stop, AtEnd::GoOn, work).await
+                self.beside(stop, Errand::Transfer, work).await
             }
             Err(_) => {
                 self.client_left();
@@ -398,7 +398,7 @@ impl Session {
                 hasher = stepped;
             }
         };
-        self.beside(&stop, AtEnd::Stop, stop.run_until_cancelled(digest)).await.unwrap_or(Ok(None))
+        self.beside(&stop, Errand::Digest, stop.run_until_cancelled(digest)).await.unwrap_or(Ok(None))
     }
 
     /// The digest for the record of a whole transfer, where the settings or a receipt ask for it.

@@ -279,7 +279,14 @@ impl Decoder {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
+
+    /// What Telnet puts into a stream, with bytes in it that are no text's.
+    const COMMANDS: &[&[u8]] = &[b"\xff\xf1", b"\xff\xfb\n", b"\xff\xfa\n\xff\xff\xff\xf0"];
 
     fn lines(bytes: &[u8]) -> Vec<Incoming> {
         let mut decoder = Decoder::default();
@@ -322,5 +329,40 @@ mod tests {
         one_line(&fits, &fits[..LINE_LIMIT - 1]);
         assert_eq!(lines(&vec![b'a'; LINE_LIMIT + 1]), [Incoming::TooLong]);
         assert_eq!(lines(&b"\xff\xf1".repeat(LINE_LIMIT / 2 + 1)), [Incoming::TooLong]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_make_lines_below_the_limit_and_leave_no_more_behind(
+            // In runs, some of them longer than a line.
+            runs in vec((select(b"\n\r\0a\xf0\xf1\xfa\xfb\xff"), prop_oneof![1..3usize, 1..3000usize]), 0..40),
+        ) {
+            let mut decoder = Decoder::default();
+            for byte in runs.into_iter().flat_map(|(byte, length)| std::iter::repeat_n(byte, length)) {
+                if let Some(Incoming::Line(line)) = decoder.take(byte) {
+                    prop_assert!(line.len() < LINE_LIMIT && !line.contains(&b'\n'));
+                }
+                prop_assert!(decoder.line.len() <= LINE_LIMIT);
+            }
+        }
+
+        #[test]
+        fn any_text_comes_back_from_its_telnet_form(
+            text in vec((0..=255u8).prop_filter("ends a line", |byte| *byte != b'\n'), 0..1000),
+            commands in vec((0..1000usize, select(COMMANDS)), 0..9),
+        ) {
+            let mut sent = Vec::new();
+            for (index, byte) in text.iter().enumerate() {
+                // Between two characters; CR NUL and an escaped 255 are one.
+                commands.iter().filter(|(at, _)| *at == index).for_each(|(_, command)| sent.extend_from_slice(command));
+                sent.extend_from_slice(match byte {
+                    b'\r' => b"\r\0",
+                    &IAC => b"\xff\xff",
+                    byte => std::slice::from_ref(byte),
+                });
+            }
+            sent.extend_from_slice(b"\r\n");
+            prop_assert_eq!(lines(&sent), [Incoming::Line(text)]);
+        }
     }
 }

@@ -56,6 +56,9 @@ impl FromNetwork {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Every way to cut `bytes` in two gives the same result.
@@ -102,5 +105,15 @@ mod tests {
     #[test]
     fn a_lone_cr_is_no_line_end() {
         assert_eq!(from_network(b"a\rb\r\0c\r\r\nd\r"), b"a\rb\rc\r\nd\r");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_comes_back_however_it_is_cut(bytes in vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(0), any::<u8>()], 0..40)) {
+            let text: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'\r').collect();
+            prop_assert_eq!(from_network(&to_network(&text)), text);
+            // With any CR, too, each cut gives the same.
+            let (_, _) = (to_network(&bytes), from_network(&bytes));
+        }
     }
 }

@@ -35,6 +35,9 @@ pub(super) fn from_ascii(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -48,5 +51,15 @@ mod tests {
     #[test]
     fn a_percent_sign_in_a_name_stays_one() {
         assert_eq!(from_ascii(Path::new(&to_ascii(b"/100%41"))), Path::new("/100%41"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_come_back(bytes in vec(any::<u8>(), 0..100)) {
+            let ascii = to_ascii(&bytes);
+            prop_assert!(ascii.bytes().all(|byte| byte.is_ascii_graphic()));
+            let path = from_ascii(Path::new(&ascii));
+            prop_assert_eq!(path.as_os_str().as_bytes(), bytes);
+        }
     }
 }

@@ -16,9 +16,18 @@ const OF_A_SESSION: u64 = 6;
 /// when they do. Every other limit of sessions is within `max_sessions`. The soft limit is what counts, unless it will be
 /// `raised` to the hard one.
 pub(crate) fn advice(settings: &Settings, listeners: usize, raised: bool) -> Option<String> {
-    let limit = getrlimit(Resource::Nofile);
+    within(settings, listeners, if raised { hard_limit() } else { getrlimit(Resource::Nofile).current })
+}
+
+/// How many descriptors this process may have when it has raised the soft limit; `None` for any number.
+pub(crate) fn hard_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
+/// The same advice for a process with this limit.
+pub(crate) fn within(settings: &Settings, listeners: usize, limit: Option<u64>) -> Option<String> {
     let http = settings.metrics.listen.len() * (1 + http::CONNECTIONS);
-    too_few(settings.limits.max_sessions, listeners + http, if raised { limit.maximum } else { limit.current })
+    too_few(settings.limits.max_sessions, listeners + http, limit)
 }
 
 fn too_few(max_sessions: u32, others: usize, limit: Option<u64>) -> Option<String> {

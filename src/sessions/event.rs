@@ -342,6 +342,26 @@ impl Serialize for Event {
     }
 }
 
+impl Event {
+    /// The event as one line of JSON. Besides what JSON asks for, everything is escaped that a terminal could obey, since
+    /// people read logs there.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        let json = serde_json::to_string(self)?;
+        let is_obeyed = |char: char| char > '~' && char.escape_debug().len() > 1;
+        if !json.contains(is_obeyed) {
+            return Ok(json);
+        }
+        let mut escaped = String::with_capacity(json.len() + 16);
+        for char in json.chars() {
+            match is_obeyed(char) {
+                true => char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped += &format!("\\u{unit:04x}")),
+                false => escaped.push(char),
+            }
+        }
+        Ok(escaped)
+    }
+}
+
 fn is_no_session(session: &u64) -> bool {
     *session == 0
 }
@@ -459,7 +479,13 @@ impl fmt::Display for Millis {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn is_harmful(char: char) -> bool {
+        char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+    }
 
     fn event(what: What) -> Event {
         let ends = Ends { client: "192.0.2.7:51312".parse().unwrap(), server: "192.0.2.1:21".parse().unwrap() };
@@ -485,6 +511,21 @@ mod tests {
         let forged = event(What::Command { verb: "STOR", argument, code: 226, duration: Duration::ZERO });
         for line in [forged.to_string(), serde_json::to_string(&forged).unwrap()] {
             assert!(!line.contains(|c: char| c.is_control()), "{line}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_argument_forges_nothing_in_either_format(argument in any::<String>(), nasty in "[\u{7f}-\u{9f}\u{200e}-\u{202e}\n\r\u{1b}\"\\\\]{1,9}") {
+            for argument in [argument, nasty] {
+                let command = event(What::Command { verb: "STOR", argument: argument.clone(), code: 226, duration: Duration::ZERO });
+                let json = command.to_json().unwrap();
+                for line in [&command.to_string(), &json] {
+                    prop_assert!(!line.chars().any(is_harmful), "{}", line);
+                }
+                let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+                prop_assert_eq!(parsed["argument"].as_str(), Some(&*argument));
+            }
         }
     }
 }

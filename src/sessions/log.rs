@@ -237,7 +237,7 @@ impl SessionLog {
         match form {
             Form::Journal => to_journal(event),
             Form::Text => tracing::info!(target: SESSION, "{event}"),
-            Form::Json => match serde_json::to_string(event) {
+            Form::Json => match event.to_json() {
                 Ok(json) => tracing::info!(target: SESSION, "{json}"),
                 Err(error) => tracing::error!(%error, "an event has no JSON form"),
             },

@@ -91,6 +91,8 @@ fn line<Zone: TimeZone<Offset: std::fmt::Display>>(event: &Event, user: &str, zo
 mod tests {
     use std::time::{Duration, SystemTime};
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::sessions::{Ends, Side};
 
@@ -114,5 +116,14 @@ mod tests {
             "Thu Dec 31 23:59:59 2026 2 192.0.2.7 1204 /x_y_ a _ i a anonymous ftp 0 * i\n"
         );
         assert_eq!(line_of(&transfer("LIST", "/", 'A', TransferOutcome::Complete), "ann"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_path_is_one_field_of_one_line(path in any::<String>(), user in "\\PC{1,20}") {
+            let line = line(&transfer("RETR", &format!("/{path}"), 'I', TransferOutcome::Complete), &user, &chrono::Utc).unwrap();
+            prop_assert_eq!(line.split_whitespace().count(), 18, "{}", line);
+            prop_assert!(line.ends_with(" c\n") && !line[..line.len() - 1].chars().any(char::is_control));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The layers of the settings and how they come together: defaults < file < environment < flags.
+//! The layers of the settings and how they come together: defaults < file < names of the image < environment < flags.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -333,10 +333,48 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::time::Duration;
 
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
     use crate::settings::{Advertised, PassiveAddress};
 
     const NOTHING: [(OsString, OsString); 0] = [];
+
+    const VALUES: &[&str] = &[
+        "true",
+        "false",
+        "0",
+        "1",
+        "70000",
+        "-1",
+        "1.5",
+        "\"\"",
+        "\"on\"",
+        "\"off\"",
+        "\"required\"",
+        "\"read-only\"",
+        "\"auto\"",
+        "[]",
+        "{}",
+        "[\"127.0.0.1:2121\"]",
+        "[\"192.0.2.0/24\"]",
+        "{ \"/a*\" = 5 }",
+        "\"50000-50099\"",
+        "\"65535-1\"",
+        "\"5 MB\"",
+        "\"99999999999 TB\"",
+        "\"022\"",
+        "\"/tmp/x\"",
+        "\"a\\u0000b\"",
+        "\"192.0.2.1\"",
+        "\"json\"",
+        "[",
+        "\n",
+        "2026-01-01",
+        "\"1.3\"",
+    ];
 
     /// Loads `file`, `variables` and `flags`; the file is called `f.toml` in faults.
     fn load_all(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Loaded, String> {
@@ -583,5 +621,31 @@ mod tests {
         let faults = load(Some(Path::new("/no/such.toml")), NOTHING, &Flags::default()).unwrap_err();
         let expected = "/no/such.toml: there is no such file; give --config the path of a settings file";
         assert_eq!(faults.to_string(), expected);
+    }
+
+    proptest::proptest! {
+        /// Of pieces that mean something, so that much of it is nearly right.
+        #[test]
+        fn any_file_is_loaded_or_says_what_is_wrong(pieces in vec(prop_oneof![
+            3 => (0..KEYS.len()).prop_map(|key| {
+                let key = &KEYS[key];
+                let (section, name) = key.name.split_once('.').unwrap();
+                format!("\n[{section}]\n{name} = ")
+            }),
+            5 => select(VALUES).prop_map(str::to_owned),
+            1 => "\\PC{0,8}",
+        ], 0..20)) {
+            match load_file(&pieces.concat()) {
+                Ok(loaded) => {
+                    // What is shown of it means the same.
+                    let shown = KEYS.iter().map(|key| {
+                        let (section, name) = key.name.split_once('.').unwrap();
+                        format!("{section}.{name} = {}\n", key.show(&loaded.settings))
+                    });
+                    prop_assert_eq!(load_file(&shown.collect::<String>()).map(|it| it.settings), Ok(loaded.settings));
+                }
+                Err(faults) => prop_assert!(!faults.is_empty()),
+            }
+        }
     }
 }

@@ -183,6 +183,10 @@ fn next_unit(text: &[u8]) -> (Unit, &[u8]) {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
@@ -256,5 +260,43 @@ mod tests {
         assert!(!matches(&format!("{}b", "*a".repeat(127)), &name));
         assert!(!matches(&"*[".repeat(2000), &name));
         assert!(started.elapsed() < Duration::from_secs(1));
+    }
+
+    proptest::proptest! {
+        /// Against the plain meaning, for patterns without classes.
+        #[test]
+        fn any_pattern_matches_what_it_means(pattern in "[ab*?\\\\]{0,10}", name in "[ab*]{0,10}") {
+            fn means(pattern: &[char], name: &[char]) -> bool {
+                match pattern {
+                    [] => name.is_empty(),
+                    ['*', rest @ ..] => (0..=name.len()).any(|taken| means(rest, &name[taken..])),
+                    ['?', rest @ ..] => !name.is_empty() && means(rest, &name[1..]),
+                    ['\\', wanted, rest @ ..] | [wanted, rest @ ..] => name.first() == Some(wanted) && means(rest, &name[1..]),
+                }
+            }
+            let characters = |text: &str| text.chars().collect::<Vec<_>>();
+            let meant = means(&characters(&pattern), &characters(&name));
+            prop_assert_eq!(Pattern::new(pattern.as_bytes()).fits(name.as_bytes()), meant);
+        }
+
+        #[test]
+        fn any_name_is_matched_by_itself_escaped_and_by_nothing_else(name in vec(any::<u8>(), 0..60), other in vec(any::<u8>(), 0..60)) {
+            let escaped: Vec<u8> = name.iter().flat_map(|byte| if byte.is_ascii() { vec![b'\\', *byte] } else { vec![*byte] }).collect();
+            let pattern = Pattern::new(&escaped);
+            prop_assert!(pattern.fits(&name));
+            prop_assert_eq!(pattern.literal(), Some(name.clone()));
+            prop_assert_eq!(pattern.fits(&other), name == other);
+        }
+
+        /// As long as a command line and a name can be.
+        #[test]
+        fn any_pattern_takes_no_longer_than_the_product_of_both_lengths(
+            parts in vec(select(&["*", "?", "a", "b", "[", "]", "[a-c]", "[!a]", "-", "\\", "*a*a*a", "[ababababab]", "é"][..]), 0..1000),
+            name in "[abé]{0,120}",
+        ) {
+            let (pattern, began) = (parts.concat(), Instant::now());
+            Pattern::new(pattern.as_bytes()).fits(name.as_bytes());
+            prop_assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        }
     }
 }

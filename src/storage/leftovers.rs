@@ -116,6 +116,7 @@ mod tests {
     use std::path::Path;
 
     use cap_std::ambient_authority;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -143,5 +144,14 @@ mod tests {
         assert_eq!(clear_leftovers(&root_dir, &BrokenReplacements::default()), 2);
         assert!(gone.iter().all(|path| !path.exists()));
         assert!(running.exists() && foreign.exists() && root.join("kept").exists());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_temporary_name_tells_what_it_replaces(device in any::<u64>(), inode in any::<u64>(), name in "\\.longshore-upload-[0-9a-z-]{0,20}") {
+            let named = CString::new(temporary_name(FileId { device, inode }, "00ff")).unwrap();
+            prop_assert_eq!(replaced_inode(&named), Some(inode));
+            let _ = replaced_inode(&CString::new(name).unwrap());
+        }
     }
 }

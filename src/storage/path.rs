@@ -162,6 +162,9 @@ fn is_harmful(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn resolved(directory: &str, argument: &str) -> String {
@@ -225,5 +228,44 @@ mod tests {
     fn printing_forges_no_line() {
         let path = VirtualPath::root().resolve(b"a\r\n226 ok\x1b[2J\xff\xe2\x80\xae").unwrap();
         assert_eq!(path.to_string(), "/a??226 ok?[2J\u{fffd}?");
+    }
+
+    proptest::proptest! {
+        /// Against a stack of names, which is what a path is.
+        #[test]
+        fn any_argument_stays_below_the_root(
+            directory in vec("[a-z]{1,3}", 0..4),
+            parts in vec(prop_oneof![Just(""), Just("."), Just(".."), Just("..."), Just("a"), Just(" "), Just("..\\")], 0..12),
+            absolute in any::<bool>(),
+        ) {
+            let directory = VirtualPath::root().resolve(directory.join("/").as_bytes()).unwrap();
+            let mut stack: Vec<&[u8]> = if absolute { Vec::new() } else { directory.components().collect() };
+            for part in &parts {
+                match *part {
+                    "" | "." => {}
+                    ".." => drop(stack.pop()),
+                    name => stack.push(name.as_bytes()),
+                }
+            }
+            let argument = format!("{}{}", if absolute { "/" } else { "" }, parts.join("/"));
+            // A relative path of an empty part first begins with a slash, too.
+            if argument.starts_with('/') == absolute {
+                let found = directory.resolve(argument.as_bytes()).unwrap();
+                prop_assert_eq!(found.components().collect::<Vec<_>>(), stack);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_path_that_means_itself_or_refused(
+            bytes in vec(prop_oneof![4 => Just(b'/'), 4 => Just(b'.'), 1 => Just(0), 9 => any::<u8>()], 0..600),
+        ) {
+            let Ok(path) = VirtualPath::root().resolve(&bytes) else { return Ok(()) };
+            prop_assert_eq!(&VirtualPath::root().resolve(path.as_bytes()).unwrap(), &path);
+            let mut components = path.relative().components();
+            let normal = |it| matches!(it, std::path::Component::Normal(_));
+            prop_assert!(path.relative() == Path::new(".") || components.all(normal));
+            prop_assert!(path.is_root() || path.parent().child(path.name()) == path && path.is_below(&path.parent()));
+            prop_assert!(!path.to_string().chars().any(char::is_control));
+        }
     }
 }

@@ -71,6 +71,9 @@ pub fn longest<T: Copy>(rules: &[(PathPattern, T)], path: &VirtualPath, choose: 
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -101,5 +104,24 @@ mod tests {
         let at = |path: &str| longest(&rules, &VirtualPath::root().resolve(path.as_bytes()).unwrap(), u32::min);
         assert_eq!([at("/aa"), at("/ab"), at("/b/aa"), at("/")], [Some(3), Some(5), Some(9), Some(9)]);
         assert_eq!(longest::<u32>(&[], &VirtualPath::root(), u32::min), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_pattern_covers_all_below_what_it_covers(
+            pattern in "/[ab*?\\[\\]/]{0,12}", path in vec("[ab]{1,3}", 1..5), more in "[ab]{1,3}",
+        ) {
+            let pattern = PathPattern::new(&pattern).unwrap();
+            let components: Vec<&[u8]> = path.iter().map(String::as_bytes).collect();
+            let below = [components.as_slice(), &[more.as_bytes()]].concat();
+            prop_assert!(!pattern.covers(&components) || pattern.covers(&below));
+            // What covers something below, and not this, reaches below it.
+            prop_assert!(!pattern.covers(&below) || pattern.covers(&components) || pattern.reaches_below(&components));
+        }
+
+        #[test]
+        fn any_text_is_a_pattern_or_refused(text in any::<String>()) {
+            prop_assert!(PathPattern::new(&text).is_err() || text.starts_with('/'));
+        }
     }
 }

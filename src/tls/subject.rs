@@ -119,6 +119,11 @@ fn escaped(chars: &mut Chars<'_>) -> Result<u8, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
 
     use super::*;
@@ -131,6 +136,8 @@ mod tests {
         }
         parameters.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
+
+    static CERTIFICATE: LazyLock<Vec<u8>> = LazyLock::new(|| certificate(&[(DnType::CommonName, "alice".into())]));
 
     #[test]
     fn a_certificates_subject_is_that_of_rfc_4514() {
@@ -172,6 +179,31 @@ mod tests {
             ["", "alice", "CN=", "CN=a,", "XX=a", "CN=a;O=b", "CN=#0401", r"CN=a\", r"CN=\zz", r"CN=\ff", "1.x=a"]
         {
             assert!(text.parse::<Subject>().is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_values_are_read_as_rfc_4514_writes_them(values in vec((select(&ATTRIBUTES[..]), "\\PC{1,20}"), 1..4)) {
+            let escape = |value: &str| value.bytes().map(|byte| format!("\\{byte:02X}")).collect::<String>();
+            let text: Vec<String> = values.iter().map(|((name, _), value)| format!("{name}={}", escape(value))).collect();
+            let meant = values.iter().map(|((_, number), value)| Part::from([((*number).to_owned(), value.clone())]));
+            prop_assert_eq!(text.join(",").parse(), Ok(Subject(meant.collect())));
+        }
+
+        #[test]
+        fn any_text_is_a_subject_or_refused(text in "[CNO=,+;\\\\ \"#a0-9.é<>]{0,40}", bytes in vec(any::<u8>(), 0..200)) {
+            let parsed = text.parse::<Subject>();
+            prop_assert!(parsed.is_err() || text.contains('='));
+            prop_assert_eq!(Subject::of(&bytes), None);
+        }
+
+        #[test]
+        fn any_damage_to_a_certificate_is_survived(at in 0..200usize, byte in any::<u8>(), length in 0..200usize) {
+            let mut damaged = CERTIFICATE.clone();
+            damaged[at] = byte;
+            let _ = Subject::of(&damaged);
+            let _ = Subject::of(&damaged[..length]);
         }
     }
 }

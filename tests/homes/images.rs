@@ -25,18 +25,21 @@ pub fn systemd() -> &'static str {
 
 /// Our image, as the Dockerfile makes it: its tag, which each checkout has of its own.
 pub fn longshore() -> &'static str {
-    static TAG: OnceLock<String> = OnceLock::new();
-    TAG.get_or_init(|| {
+    // A failure is kept too, since it takes minutes to find out.
+    static BUILT: OnceLock<Result<String, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
         let checkout = env!("CARGO_MANIFEST_DIR");
         let tag = format!("longshore-test/longshore:{}", fs::metadata(checkout).unwrap().ino());
         let mut build = Command::new("docker");
-        build.args(["build", "--quiet", "--tag", &tag]);
+        build.args(["build", "--tag", &tag]);
         for (argument, image) in [("RUST_IMAGE", rust()), ("BASE_IMAGE", base())] {
             build.args(["--build-arg", &format!("{argument}={image}")]);
         }
-        run(build.arg(checkout));
-        tag
-    })
+        let output = build.arg(checkout).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        if output.status.success() { Ok(tag) } else { Err(said) }
+    });
+    built.as_ref().unwrap_or_else(|said| panic!("docker build: {said}"))
 }
 
 /// What the Dockerfile builds with, or a stand-in of the same Debian with this machine's Rust, where it cannot be pulled.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and says what it saw")]
 
 mod docker;
+mod doctor;
 mod engine;
 mod images;
 mod systemd;

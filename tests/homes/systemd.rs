@@ -1,7 +1,9 @@
 //! The Debian package under a real systemd.
 
+use std::env;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,17 +11,25 @@ use std::thread;
 
 use crate::engine::{Container, Control, is_there, poll, run, target};
 
-const CONFIG: &str = "/etc/longshore/longshore.toml";
+pub const CONFIG: &str = "/etc/longshore/longshore.toml";
 
 /// A booted machine on which the package was installed as the README says; `None` where nothing boots.
-fn installed() -> Option<Container> {
+pub fn installed() -> Option<Container> {
     static BUILT: Once = Once::new();
     if !is_there() {
         return None;
     }
     BUILT.call_once(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/config/package/build-deb");
-        run(Command::new(script).args(["--profile", "dev"]).env("CARGO_TARGET_DIR", target()));
+        let mut build = Command::new(script);
+        // What cargo tells a test about its package would have the inner cargo build ring, and all that needs it, anew.
+        let told = env::vars_os().map(|(name, _)| name);
+        for name in told.filter(|name| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|it| name.as_bytes().starts_with(it.as_bytes()))
+        }) {
+            build.env_remove(name);
+        }
+        run(build.args(["--profile", "dev"]).env("CARGO_TARGET_DIR", target()));
     });
     let container = Container::booted();
     container.shell("apt-get install -y /package/longshore_*.deb");
@@ -27,7 +37,7 @@ fn installed() -> Option<Container> {
 }
 
 /// Adds lines to the settings; guests may read, so that a test needs no password.
-fn set(container: &Container, lines: &str) {
+pub fn set(container: &Container, lines: &str) {
     container.shell(&format!("sed -i 's/^anonymous = .*/anonymous = \"read-only\"/' {CONFIG}"));
     container.shell(&format!("printf '%s\\n' '{lines}' >> {CONFIG}"));
 }

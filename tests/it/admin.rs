@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fixture::{LONGSHORE, Process, Server, left_out, no_ipv6, noise, poll, self_signed};
+use crate::fixture::{LONGSHORE, Process, Server, copy_of_the_program, left_out, no_ipv6, noise, poll, self_signed};
 use crate::ftp::{Ftp, accept, port_argument, reset};
 
 /// A socket: its own end, the other one (none where it listens).
@@ -396,8 +396,7 @@ fn only_root_and_the_serving_user_may_ask() {
     // The directory of a test is closed to others, and perhaps the one of the program.
     let dir = tempfile::Builder::new().prefix("longshore-it-").tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let program = dir.path().join("longshore");
-    fs::copy(LONGSHORE, &program).unwrap();
+    let program = copy_of_the_program(dir.path());
     let ask = |socket: &Path| {
         let mut command = Command::new(&program);
         command.args(["sessions", "--socket"]).arg(socket).current_dir("/");

@@ -286,6 +286,14 @@ impl Builder {
     }
 }
 
+/// A copy of the program, for users who may not look into the directory where it was built. `cp` makes it: what this
+/// process has open to write, a child of another test may hold a moment longer, and it could not be run.
+pub fn copy_of_the_program(dir: &Path) -> PathBuf {
+    let program = dir.join("longshore");
+    assert!(Command::new("cp").arg(LONGSHORE).arg(&program).status().unwrap().success());
+    program
+}
+
 /// Makes a certificate for this machine's own names, as a user would.
 pub fn self_signed(certificate: &Path, key: &Path) {
     let mut command = Command::new(LONGSHORE);
@@ -492,6 +500,12 @@ impl Server {
     /// Its process's number.
     pub fn pid(&self) -> u32 {
         self.process.child.id()
+    }
+
+    /// What its descriptors lead to.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect()
     }
 
     /// Whether it still runs.

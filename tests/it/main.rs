@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and the fixture says what the server saw")]
 
 mod admin;
+mod attacks;
 mod classroom;
 mod cli;
 mod client_certificates;
 mod clients;
 mod data_ports;
+mod doctor;
 mod embedded;
 mod fixture;
 mod ftp;

@@ -325,6 +325,37 @@ fn a_login_in_one_packet_works() {
 }
 
 #[test]
+fn an_abor_behind_a_password_has_nothing_to_end() {
+    let server = Server::builder().account("ann", "secret").start();
+    let mut ftp = Ftp::connect(server.address());
+    for (password, code) in [("wrong", 530), ("secret", 230)] {
+        ftp.raw(format!("USER ann\r\nPASS {password}\r\nABOR\r\nNOOP\r\n").as_bytes());
+        for code in [331, code, 226, 200] {
+            ftp.read(code);
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_ahead_is_answered_behind_a_digest_and_behind_the_150() {
+    let server = Server::builder().file("x", "x").start();
+    server.write_sparse("large", 64 << 20);
+    let mut ftp = Ftp::anonymous(&server);
+    ftp.raw(b"XMD5 large\r\nNOOP\r\nSTAT\r\n");
+    for code in [250, 200, 211] {
+        ftp.read(code);
+    }
+    let port = ftp.epsv();
+    ftp.raw(b"RETR x\r\nNOOP\r\nSTAT\r\n");
+    let data = std::net::TcpStream::connect((ftp.peer().ip(), port)).unwrap();
+    let codes = [(); 4].map(|()| ftp.reply().code);
+    assert_eq!(codes[0], 150);
+    assert_eq!(ftp.drain(data), b"x");
+    assert_eq!(codes[1..].iter().filter(|code| **code == 226).count(), 1, "{codes:?}");
+    assert!(codes[1..] != [226, 211, 200] && codes[1..] != [211, 200, 226], "{codes:?}");
+}
+
+#[test]
 fn the_working_directory_moves_and_quotes_are_doubled() {
     let server = Server::builder().file("a/b/c", "x").file("q\"uote/x", "x").start();
     let mut ftp = Ftp::anonymous(&server);

@@ -28,6 +28,7 @@ const BLOCKS: &[(&str, &str)] = &[
     ("longshore classroom new", "the_teachers_block_makes_a_class"),
     ("longshore classroom end", "the_teachers_block_makes_a_class"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
+    ("longshore doctor", "the_doctor_s_block_finds_a_good_machine"),
     (
         "config/package/build-deb",
         "homes::systemd::the_package_serves_at_once_and_the_journal_finds_a_session_by_its_port",
@@ -335,6 +336,14 @@ fn the_operating_block_asks_the_running_server() {
     assert_eq!(printed.last().unwrap()[..3], ["session", "1", "ended:"], "{output}");
     ftp.read(426);
     ftp.read(421);
+}
+
+#[test]
+fn the_doctor_s_block_finds_a_good_machine() {
+    let dir = directory();
+    let output = run(&block("longshore doctor").replace("2121", "0"), dir.path());
+    assert!(output.contains("0 faults, "), "{output}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "it changes nothing");
 }
 
 /// Those of the image are what the README says.

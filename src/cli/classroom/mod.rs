@@ -7,6 +7,8 @@ use clap::{Args, Subcommand};
 
 use super::{columns, finish, print};
 
+mod demo;
+mod export;
 mod lesson;
 mod marks;
 mod new;
@@ -22,6 +24,10 @@ pub struct ClassroomArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 enum ClassroomCommand {
+    /// Serve a sample class at once, to look at everything
+    ///
+    /// Ten students who do not exist, the shipped lesson, a free port; Ctrl-C ends it.
+    Demo(demo::DemoArgs),
     /// Make a class from the school's list, or bring one up to date
     ///
     /// Whoever is in the class keeps alias, password and home.
@@ -36,6 +42,8 @@ enum ClassroomCommand {
     ///
     /// The points that you give stand, whatever is observed; --clear takes the decision back.
     Override(marks::OverrideArgs),
+    /// Write the marks for a gradebook, a spreadsheet, or to print
+    Export(export::ExportArgs),
     /// Look at lesson files
     Lesson(lesson::LessonArgs),
     /// Keep the students out, and end their sessions
@@ -60,6 +68,8 @@ struct ClassArgs {
 pub fn classroom(args: &ClassroomArgs) -> ExitCode {
     finish(match &args.command {
         ClassroomCommand::Start(args) => return start::start(args),
+        ClassroomCommand::Demo(args) => return demo::demo(args),
+        ClassroomCommand::Export(args) => export::export(args),
         ClassroomCommand::Marks(args) => marks::marks(args),
         ClassroomCommand::Override(args) => marks::decide(args),
         ClassroomCommand::Lesson(args) => lesson::lesson(args),

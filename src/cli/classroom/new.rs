@@ -116,7 +116,7 @@ impl PaperArgs {
         };
         write(path, classroom::cards(cards, address).as_bytes())?;
         if self.credentials {
-            write(&directory.path().join("credentials.csv"), &classroom::credentials(cards, address)?)?;
+            write(&directory.credentials(), &classroom::credentials(cards, address)?)?;
         }
         Ok(())
     }

@@ -27,22 +27,26 @@ pub struct StartArgs {
 
 /// `longshore classroom start`.
 pub fn start(args: &StartArgs) -> ExitCode {
-    let directory = Directory::at(&args.class.directory);
+    serve_class(&Directory::at(&args.class.directory), args.exam, args.verbose, "")
+}
+
+/// Serves a class, and says `more` about it.
+pub(super) fn serve_class(directory: &Directory, exam: bool, verbose: u8, more: &str) -> ExitCode {
     let open = || -> anyhow::Result<_> {
-        settings(&directory)?;
+        settings(directory)?;
         // First the lesson: with a faulty one nobody is let in.
-        let classroom = Classroom::open(&directory, args.exam)?;
-        term::start(&directory, None)?;
+        let classroom = Classroom::open(directory, exam)?;
+        term::start(directory, None)?;
         Ok(classroom)
     };
     let classroom = match open() {
         Ok(classroom) => classroom,
         Err(error) => return failure(&error),
     };
-    let serve = ServeArgs { config: Some(directory.settings()), verbose: args.verbose, ..ServeArgs::default() };
+    let serve = ServeArgs { config: Some(directory.settings()), verbose, ..ServeArgs::default() };
     serve_with(&serve, async move |server: &Server, stop: &CancellationToken| {
         let following = classroom.give(server, stop.clone());
-        print(&announcement(&classroom, server))?;
+        print(&(announcement(&classroom, server) + more))?;
         Ok(vec![following])
     })
 }

@@ -1,5 +1,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::time::Instant;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::*;
 
@@ -238,4 +243,33 @@ fn large_listings_come_in_pieces_without_what_vanished() {
 fn an_empty_directory_has_no_lines() {
     let fixture = Fixture::new();
     assert!(nlst(&fixture, "").is_empty());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_argument_of_a_listing_is_options_and_a_rest(argument in vec(prop_oneof![Just(b'-'), Just(b' '), Just(b'a'), any::<u8>()], 0..40)) {
+        let request = ListRequest::parse(&argument);
+        prop_assert!(argument.ends_with(&request.argument));
+        let set = FactSet::parse(&argument);
+        prop_assert_eq!(FactSet::parse(set.to_string().as_bytes()), set);
+    }
+
+    #[test]
+    fn any_pattern_finds_only_what_is_there(
+        components in vec(select(&["*", "?*", "..", ".", "sub", "[a-z]*", "c.txt", "a*", "*.txt", "out", "\\\\*", "", "two words", ".longshore*", ".*"][..]), 0..9),
+        absolute in any::<bool>(),
+    ) {
+        let fixture = with_files();
+        symlink("..", fixture.real("out")).unwrap();
+        let argument = format!("{}{}", if absolute { "/" } else { "" }, components.join("/"));
+        let request = ListRequest { argument: argument.clone().into_bytes(), ..ListRequest::default() };
+        let began = Instant::now();
+        if let Ok(text) = list_from(&fixture, "sub", &request, Style::Names) {
+            for name in lines(&text) {
+                let named = path("sub").resolve(name.as_bytes()).unwrap();
+                prop_assert!(fixture.storage.home.stat_link(&named).is_ok(), "{} of {}", name, argument);
+            }
+        }
+        prop_assert!(began.elapsed() < Duration::from_secs(5), "{} took {:?}", argument, began.elapsed());
+    }
 }
