@@ -827,7 +827,7 @@ a.toml:23: user.home = "a\nb" is not allowed (it has control characters); write 
             match parse_users(&pieces.concat()) {
                 Ok(users) => for user in users {
                     prop_assert_eq!(check_name(&user.name), Ok(()));
-                    prop_assert!(user.home.starts_with("/srv/ftp"));
+                    prop_assert!(user.says.home.starts_with("/srv/ftp"));
                 },
                 Err(faults) => prop_assert!(faults.lines().all(|line| line.starts_with("a.toml")), "{}", faults),
             }
