@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,12 @@ const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// The most bytes of a request's head.
 const HEAD_SIZE: usize = 16 << 10;
 
+/// How long a client may read nothing of what it was sent.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// What the kernel keeps of an answer that is not read yet.
+const SEND_BUFFER: usize = 128 << 10;
+
 /// The pause behind a failed accept, which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,18 +41,20 @@ pub async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
     Ok((listener, address))
 }
 
-/// Serves `router` until `stop` is cancelled, which ends all connections.
+/// Serves `router`, which finds the client's address in `ConnectInfo`, until `stop` is cancelled, which ends all connections.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let accept = async {
         loop {
             // It is never closed.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok((stream, client)) = listener.accept().await else {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+            bound(&stream);
+            let router = router.clone().layer(Extension(ConnectInfo(client)));
+            let (service, stop) = (TowerToHyperService::new(router), stop.clone());
             tokio::spawn(async move {
                 let mut http = http1::Builder::new();
                 http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(HEAD_SIZE);
@@ -56,4 +66,13 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         }
     };
     stop.run_until_cancelled(accept).await;
+}
+
+/// A client that asks and does not read holds a place and memory; the kernel knows best when that is so.
+fn bound(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    // Where a kernel refuses one, it has bounds of its own.
+    let _ = socket.set_tcp_user_timeout(Some(STALLED));
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    let _ = socket.set_tcp_nodelay(true);
 }

@@ -12,6 +12,7 @@
 //! - [`ports`] knows IANA's ranges and hands out passive ports; `reach` says whether clients get to what they are told.
 //! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
 //! - [`metrics`] counts what happens for Prometheus, and [`http`] is the listener that serves it.
+//! - [`page`] shows the same live in a browser, on the same listeners.
 //! - [`admin`] answers what an operator asks of the running server.
 //! - [`doctor`] looks at the machine for what hinders a server.
 //! - [`classroom`] gives lessons on such a server, and marks them by what it observed.
@@ -34,6 +35,7 @@ pub mod accounts;
 pub mod admin;
 pub mod classroom;
 pub mod cli;
+mod columns;
 mod control;
 mod data;
 pub mod doctor;
@@ -41,6 +43,7 @@ mod engine;
 pub mod http;
 pub mod limits;
 pub mod metrics;
+pub mod page;
 pub mod ports;
 mod reach;
 pub mod server;

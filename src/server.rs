@@ -64,7 +64,7 @@ pub struct Server {
 pub struct HomeBooks(Arc<Homes>);
 
 impl HomeBooks {
-    /// Somebody beside the sessions has made files in this home, an absolute path, and removed others.
+    /// Somebody beside the sessions has made files in this home and removed others.
     pub fn changed_beside(&self, home: &Path, made: Amount, gone: Amount) -> io::Result<()> {
         self.0.changed_beside(home, made, gone)
     }

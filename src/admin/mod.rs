@@ -53,6 +53,8 @@ pub enum Request {
         /// Those from this address only.
         address: Option<IpAddr>,
     },
+    /// The [`crate::page::Links`] of the live page.
+    Page,
     /// Something about the class that is served; the answer depends on what.
     Classroom {
         /// See [`ClassroomRequest`](crate::classroom::ClassroomRequest).

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Answer, REQUEST_LIMIT, Request, TIME_LIMIT, Table};
+use crate::page::Page;
 use crate::server::Server;
 
 /// Requests that are served at the same time; further ones wait.
@@ -37,10 +38,10 @@ pub struct Admin {
 impl Admin {
     /// Answers requests at `path` from now on. Its directory is made when it is missing. A socket there whose server is
     /// gone is replaced; one that answers, or a file that is no socket, is left alone and an error.
-    pub fn start(server: Server, path: PathBuf) -> io::Result<Self> {
+    pub fn start(server: Server, page: Option<Page>, path: PathBuf) -> io::Result<Self> {
         let (listener, file) = bind(path)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(accept(listener, Arc::new(server), stop.clone(), tasks.clone()));
+        tasks.spawn(accept(listener, Arc::new((server, page)), stop.clone(), tasks.clone()));
         Ok(Self { file, stop, tasks })
     }
 
@@ -98,18 +99,25 @@ fn make_way(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn accept(listener: UnixListener, server: Arc<Server>, stop: CancellationToken, tasks: TaskTracker) {
+async fn accept(
+    listener: UnixListener,
+    asked: Arc<(Server, Option<Page>)>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let serve = async {
         // They are never closed, so this only waits.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (server, stop) = (Arc::clone(&server), stop.clone());
+                    let (asked, stop) = (Arc::clone(&asked), stop.clone());
                     tasks.spawn(async move {
                         let _place = place;
                         // Who is too slow, or goes before the answer, gets none.
-                        let _ = stop.run_until_cancelled(timeout(TIME_LIMIT, converse(stream, &server))).await;
+                        let _ = stop
+                            .run_until_cancelled(timeout(TIME_LIMIT, converse(stream, &asked.0, asked.1.as_ref())))
+                            .await;
                     });
                 }
                 Err(error) => {
@@ -123,7 +131,7 @@ async fn accept(listener: UnixListener, server: Arc<Server>, stop: CancellationT
 }
 
 /// One request and its answer.
-async fn converse(stream: UnixStream, server: &Server) -> io::Result<()> {
+async fn converse(stream: UnixStream, server: &Server, page: Option<&Page>) -> io::Result<()> {
     let asking = stream.peer_cred()?.uid();
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
@@ -148,6 +156,10 @@ async fn converse(stream: UnixStream, server: &Server) -> io::Result<()> {
         Ok(Request::Reload) => match server.reload().await {
             Ok(reloaded) => shown(&reloaded.sentences()),
             Err(faults) => Answer::Error(format!("nothing was changed, since there are faults:\n{faults}")),
+        },
+        Ok(Request::Page) => match page {
+            Some(page) => shown(&page.links()),
+            None => Answer::Error("there is no page; set page.listen, and start the server again".to_owned()),
         },
         Ok(request) => answer(server, request),
     };
@@ -177,7 +189,7 @@ fn answer(server: &Server, request: Request) -> Answer {
             Some(practice) => block_in_place(|| practice.administer(ask)).map_or_else(Answer::Error, Answer::Ok),
             None => Answer::Error("no class is served here; start it: longshore classroom start DIR".to_owned()),
         },
-        Request::Reload | Request::Health { .. } => Answer::Ok(Value::Null),
+        Request::Page | Request::Reload | Request::Health { .. } => Answer::Ok(Value::Null),
     }
 }
 

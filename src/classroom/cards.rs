@@ -94,7 +94,7 @@ impl Address {
 }
 
 /// The address from which this computer would reach others; nothing is sent. The address is one of RFC 5737.
-fn lan_address() -> io::Result<IpAddr> {
+pub fn lan_address() -> io::Result<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.connect("192.0.2.1:9")?;
     Ok(socket.local_addr()?.ip())

@@ -7,7 +7,8 @@ use std::path::Path;
 
 /// Writes a file that only its owner can read.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    // A name alone has the empty path for its parent.
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = directory.join(format!(".{name}.{:016x}.tmp", getrandom::u64().map_err(io::Error::other)?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;

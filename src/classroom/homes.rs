@@ -5,10 +5,19 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::block_in_place;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::lesson::Lesson;
-use super::{Directory, Student, quest};
+use super::{Classroom, Directory, Student, quest};
 use crate::storage::record_owner;
+
+/// How often the teacher's directories are looked at while the class is served.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Makes or repairs a student's home, touching nothing of the student's own.
 pub fn prepare(directory: &Directory, lesson: &Lesson, student: &Student) -> io::Result<()> {
@@ -22,6 +31,24 @@ pub fn prepare(directory: &Directory, lesson: &Lesson, student: &Student) -> io:
         record_owner(&File::open(&assignment)?, &student.user);
     }
     lesson.folders().try_for_each(|folder| quest::give(directory, student, folder))
+}
+
+/// Brings all homes up to date whenever the teacher has changed the materials or the folders to hand in, until `stop`.
+pub async fn follow(classroom: Arc<Classroom>, stop: CancellationToken) {
+    let look = || {
+        let directory = classroom.directory();
+        Some((Materials::of(directory).ok()?, subdirectories(&directory.handin()).ok()?))
+    };
+    let mut given = block_in_place(look);
+    while stop.run_until_cancelled(sleep(LOOK)).await.is_some() {
+        block_in_place(|| {
+            let now = look();
+            if now != given {
+                classroom.bring_homes_up_to_date();
+                given = now;
+            }
+        });
+    }
 }
 
 /// The class's materials as they are now. Two of them are equal when nothing has changed in between.

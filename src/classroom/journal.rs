@@ -153,6 +153,7 @@ pub struct Journal {
     next: u64,
     bytes: u64,
     bytes_of: HashMap<String, u64>,
+    cut_off: u64,
 }
 
 /// Why an entry was not written.
@@ -196,14 +197,13 @@ impl Journal {
         })?;
         let length = file.metadata().with_context(attempt)?.len();
         if length > bytes {
-            tracing::warn!(path = %path.display(), bytes = length - bytes, "cut off what a crash has left of a line");
             file.set_len(bytes).with_context(attempt)?;
         }
         // The name, too.
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory).and_then(|directory| directory.sync_all()).with_context(attempt)?;
         let synced = Arc::new(Synced { file: file.try_clone().with_context(attempt)?, up_to: Mutex::new(0) });
-        Ok(Self { file, path: path.to_owned(), synced, next, bytes, bytes_of })
+        Ok(Self { file, path: path.to_owned(), synced, next, bytes, bytes_of, cut_off: length.saturating_sub(bytes) })
     }
 
     /// Writes an entry. It is on the disk when [`Synced`] says so.
@@ -236,6 +236,11 @@ impl Journal {
             return Err(NotWritten::Full(format!("{path} is full; archive the class: longshore classroom archive")));
         }
         Ok(())
+    }
+
+    /// How many bytes of a line that was not whole were cut off when it was opened.
+    pub fn cut_off(&self) -> u64 {
+        self.cut_off
     }
 
     /// The number of the last entry.

@@ -113,7 +113,7 @@ impl Classroom {
         let mut marks = Marks::new(lesson, Some(secret.clone()));
         let mut journal = Journal::open(&directory.journal(), |entry| drop(marks.apply(&entry)))?;
         marks.apply(&journal.append(SystemTime::now(), "", Record::Started { exam })?);
-        let synced = journal.synced();
+        let (synced, cut_off) = (journal.synced(), journal.cut_off());
         let mut state = State {
             marks,
             journal,
@@ -126,6 +126,11 @@ impl Classroom {
             files: HashMap::new(),
         };
         state.read_students(directory)?;
+        if cut_off > 0 {
+            state.notice(format!(
+                "The last server was cut off in the middle of a line of the journal: {cut_off} bytes."
+            ));
+        }
         let (directory, run) = (directory.clone(), getrandom::u64()?);
         Ok(Arc::new(Self { directory, exam, secret, run, state: state.into(), synced, changes: watch::Sender::new(0) }))
     }
@@ -184,11 +189,16 @@ impl Classroom {
             state.notice(format!("The list of students was not read again: {error:#}"));
         }
         state.telling = state.journal.last();
-        let (students, lesson) = (state.students.clone(), Arc::clone(state.marks.lesson()));
         drop(state);
         self.changed();
+        self.bring_homes_up_to_date();
+    }
+
+    /// Gives everybody what the class has by now: materials, folders to hand in, quest folders.
+    pub(super) fn bring_homes_up_to_date(&self) {
+        let (students, lesson) = (self.students(), self.lesson());
         if let Err(error) = prepare_homes(&self.directory, &students, &lesson) {
-            self.state().notice(format!("Not everybody has the files of the lesson: {error:#}"));
+            self.state().notice(format!("Not everybody has the files of the class: {error:#}"));
         }
     }
 
@@ -209,12 +219,13 @@ impl Classroom {
 
     /// Who is in the class.
     pub fn students(&self) -> Students {
-        self.state().students.clone()
+        self.caught_up().students.clone()
     }
 
     /// The student who logs in with this name.
     pub fn student(&self, user: &str) -> Option<Student> {
-        self.state().students.find(user).cloned()
+        // Whoever is new in the class is known from the login on.
+        self.caught_up().students.find(user).cloned()
     }
 
     /// A number that is another one whenever marks or notices are new.

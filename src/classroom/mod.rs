@@ -27,7 +27,7 @@ mod site;
 mod student;
 pub mod term;
 
-pub use cards::{Address, cards, credentials};
+pub use cards::{Address, cards, credentials, lan_address};
 pub use class::{Card, Class, lesson_of, pin, settings};
 pub use directory::Directory;
 pub use enrolment::{Change, Enrolment};

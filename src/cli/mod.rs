@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::accounts::{Accounts, exposed, privacy, writing};
+use crate::columns::columns;
 use crate::limits::files;
 use crate::reach::{self, Surroundings};
 use crate::settings::keys::{KEYS, Key};
@@ -131,6 +132,12 @@ pub struct ServeArgs {
     /// Serve this directory
     #[arg(long, value_name = "DIR")]
     root: Option<String>,
+    /// Show the live page of ports and connections here
+    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8021")]
+    page: Option<String>,
+    /// Let the page be at an address that the Internet can reach
+    #[arg(long)]
+    public_page: bool,
     /// What users without a password may do
     #[arg(long, value_name = "RIGHTS", value_parser = ["off", "read-only", "read-write", "add-only"])]
     anonymous: Option<String>,
@@ -222,6 +229,12 @@ impl ServeArgs {
         if let Some(port) = self.port {
             flags.set_port(port);
         }
+        if let Some(page) = &self.page {
+            flags.set("--page", "page.listen", page);
+        }
+        if self.public_page {
+            flags.set("--public-page", "page.public", "true");
+        }
         if let Some(root) = &self.root {
             flags.set("--root", "storage.root", root);
         }
@@ -266,24 +279,6 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
         eprintln!("warning: {advice}");
     }
     Ok(())
-}
-
-/// Rows of text with their cells one below the other.
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    // One value may be very long; it alone shall push its neighbour to the right.
-    const WIDEST: usize = 72;
-    let width = |column: usize| {
-        let widths = rows.iter().map(|row| row[column].chars().count());
-        widths.filter(|width| *width <= WIDEST).max().unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
 }
 
 /// Prints to standard output, whose reader may leave early (`longshore check | head`).
@@ -350,11 +345,5 @@ mod tests {
         assert!(typed("longshore user add ann --password x").is_err());
         assert!(typed("longshore user add ann x").is_err());
         assert!(typed("longshore user add ann --password-stdin --config f").is_ok());
-    }
-
-    #[test]
-    fn columns_are_aligned_and_one_long_cell_does_not_widen_them_all() {
-        let rows = [["a", "1"], ["bcd", "2"], [&"x".repeat(73), "3"]].map(|row| row.map(str::to_owned));
-        assert_eq!(columns(&rows), format!("a    1\nbcd  2\n{}  3\n", "x".repeat(73)));
     }
 }

@@ -18,6 +18,7 @@ use super::health::{HealthArgs, health};
 use super::{columns, failure, finish, print};
 use crate::admin::{Client, Request, Table};
 use crate::limits::RememberedFailures;
+use crate::page::Links;
 use crate::sessions::{Connection, ConnectionKind, ConnectionState, Side, Whose};
 use crate::settings::{AdminSocket, Flags, Settings, load_usable};
 
@@ -32,6 +33,8 @@ pub enum OperateCommand {
     Logins(AskArgs),
     /// Forget failed logins, so that the next one does not wait
     Unblock(UnblockArgs),
+    /// Show where the live page of the running server is, with the link that may do everything
+    Page(AskArgs),
     /// Have the running server read its files again, as SIGHUP does, and show what is new or what is wrong with them
     Reload(AskArgs),
     /// Connect to the running server as a client does, and exit with 0 if it answers, else with 1
@@ -98,6 +101,7 @@ pub fn operate(command: &OperateCommand) -> ExitCode {
         OperateCommand::Kick(args) => finish(kick(args)),
         OperateCommand::Logins(args) => finish(logins(args)),
         OperateCommand::Unblock(args) => finish(unblock(args)),
+        OperateCommand::Page(args) => finish(args.ask(&Request::Page, |links: Links| links.to_string())),
         OperateCommand::Reload(args) => finish(reload(args)),
         OperateCommand::Health(args) => match health(args) {
             Ok(()) => ExitCode::SUCCESS,

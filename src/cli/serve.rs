@@ -1,13 +1,15 @@
 //! `longshore serve`: settings, logs, listeners, the announcement, and the wait for a signal.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{self, spawn_blocking};
@@ -17,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::{ServeArgs, failure, print, serve_settings, service};
 use crate::accounts::privacy;
 use crate::admin::{Admin, place};
+use crate::classroom::Classroom;
 use crate::http;
 use crate::metrics::Metrics;
+use crate::page::Page;
 use crate::server::{Server, StartError};
 use crate::sessions::xferlog::Xferlog;
 use crate::sessions::{Connection, log};
@@ -38,12 +42,12 @@ const BESIDE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Serves until a signal comes.
 pub fn serve(args: &ServeArgs) -> ExitCode {
-    serve_with(args, async |_: &Server, _: &CancellationToken| Ok(Vec::new()))
+    serve_with(args, async |_: &Server, _: &CancellationToken| Ok(Beside::default()))
 }
 
 /// The same with something beside the server: what it starts runs until the token is cancelled, which is when the server
 /// has sent its last event, and is waited for.
-pub fn serve_with(args: &ServeArgs, beside: impl Beside) -> ExitCode {
+pub fn serve_with(args: &ServeArgs, beside: impl Begin) -> ExitCode {
     match run(args, beside) {
         Ok(code) => code,
         Err(error) => match error.downcast::<StartError>() {
@@ -58,12 +62,21 @@ pub fn serve_with(args: &ServeArgs, beside: impl Beside) -> ExitCode {
     }
 }
 
+/// What runs beside a server.
+#[derive(Default)]
+pub struct Beside {
+    /// Tasks that are waited for at the end.
+    pub tasks: Vec<task::JoinHandle<()>>,
+    /// The class that is served, for the page.
+    pub class: Option<Arc<Classroom>>,
+}
+
 /// What starts something beside a server.
-pub trait Beside: AsyncFnOnce(&Server, &CancellationToken) -> anyhow::Result<Vec<task::JoinHandle<()>>> {}
+pub trait Begin: AsyncFnOnce(&Server, &CancellationToken) -> anyhow::Result<Beside> {}
 
-impl<F: AsyncFnOnce(&Server, &CancellationToken) -> anyhow::Result<Vec<task::JoinHandle<()>>>> Beside for F {}
+impl<F: AsyncFnOnce(&Server, &CancellationToken) -> anyhow::Result<Beside>> Begin for F {}
 
-fn run(args: &ServeArgs, beside: impl Beside) -> anyhow::Result<ExitCode> {
+fn run(args: &ServeArgs, beside: impl Begin) -> anyhow::Result<ExitCode> {
     let settings = serve_settings(args)?.settings;
     raise_file_limit();
     let (session_log, logs) = log::init(&settings.log).context("opening the session log")?;
@@ -82,8 +95,9 @@ fn run(args: &ServeArgs, beside: impl Beside) -> anyhow::Result<ExitCode> {
         serve_metrics(&server, &stop_http).await?;
         let stop_beside = CancellationToken::new();
         let beside = beside(&server, &stop_beside).await?;
-        let admin = open_admin_socket(&server)?;
-        announce(&server);
+        let page = serve_page(&server, beside.class, &stop_http).await?;
+        let admin = open_admin_socket(&server, page.clone())?;
+        announce(&server, page.as_ref());
         service::ready();
         tokio::spawn(service::keep_watchdog_away());
         let status = tokio::spawn(service::keep_telling(server.clone(), "serving"));
@@ -105,7 +119,7 @@ fn run(args: &ServeArgs, beside: impl Beside) -> anyhow::Result<ExitCode> {
             }
             stop_http.cancel();
             stop_beside.cancel();
-            for task in beside {
+            for task in beside.tasks {
                 let _ = timeout(BESIDE_LIMIT, task).await;
             }
             // The server is gone, so the logs end behind its last event.
@@ -140,27 +154,64 @@ async fn serve_metrics(server: &Server, stop: &CancellationToken) -> Result<(), 
         return Ok(());
     }
     let metrics = Metrics::of(server);
-    let router = metrics.router();
+    for address in serve_http("metrics.listen", &settings.metrics.listen, &metrics.router(), stop).await? {
+        tracing::info!("metrics at http://{address}/metrics");
+    }
     let following = stop.clone();
     tokio::spawn(async move { following.run_until_cancelled(metrics.follow()).await });
-    for &address in &settings.metrics.listen {
-        let bound = http::bind(address).await;
-        let (listener, address) = bound
-            .map_err(|error| StartError::Bind(format!("metrics.listen: {address}: {error}; choose another port")))?;
-        tracing::info!("metrics at http://{address}/metrics");
-        tokio::spawn(http::serve(listener, router.clone(), stop.clone()));
-    }
     Ok(())
 }
 
+/// Serves the live page, where the settings say so.
+async fn serve_page(
+    server: &Server,
+    class: Option<Arc<Classroom>>,
+    stop: &CancellationToken,
+) -> Result<Option<Page>, StartError> {
+    let settings = server.settings();
+    if settings.page.listen.is_empty() {
+        return Ok(None);
+    }
+    let failed = |error| StartError::System("making the page's token".to_owned(), error);
+    let page = Page::of(server, class).map_err(failed)?;
+    let addresses = serve_http("page.listen", &settings.page.listen, &page.router(), stop).await?;
+    for address in &addresses {
+        tracing::info!("page at http://{address}/");
+    }
+    let (following, hub) = (stop.clone(), page.clone());
+    tokio::spawn(async move { following.run_until_cancelled(hub.follow()).await });
+    Ok(Some(page.at(addresses)))
+}
+
+/// Serves a router at all of these addresses or none, and says where they really are.
+async fn serve_http(
+    key: &str,
+    listen: &[SocketAddr],
+    router: &Router,
+    stop: &CancellationToken,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    for &address in listen {
+        let bound = http::bind(address).await;
+        let (listener, address) =
+            bound.map_err(|error| StartError::Bind(format!("{key}: {address}: {error}; choose another port")))?;
+        listeners.push(listener);
+        addresses.push(address);
+    }
+    for listener in listeners {
+        tokio::spawn(http::serve(listener, router.clone(), stop.clone()));
+    }
+    Ok(addresses)
+}
+
 /// Opens the socket for `longshore sessions` and the like. Where nobody asked for one, the server does without it.
-fn open_admin_socket(server: &Server) -> anyhow::Result<Option<Admin>> {
+fn open_admin_socket(server: &Server, page: Option<Page>) -> anyhow::Result<Option<Admin>> {
     let settings = server.settings();
     let setting = &settings.server.admin_socket;
     let port = server.addresses().first().map_or(0, SocketAddr::port);
     let Some(path) = place::of_server(setting, port) else { return Ok(None) };
     let shown = path.display().to_string();
-    match Admin::start(server.clone(), path) {
+    match Admin::start(server.clone(), page, path) {
         Ok(admin) => Ok(Some(admin)),
         Err(error) if *setting == AdminSocket::Auto => {
             tracing::warn!(%error, path = shown, "no admin socket; set server.admin_socket to a path for one, or to \"\"");
@@ -237,9 +288,13 @@ fn is_ignored(status: &str) -> bool {
 }
 
 /// Says what is served. Where standard output is a stream of JSON objects, that is no place for it.
-fn announce(server: &Server) {
+fn announce(server: &Server, page: Option<&Page>) {
     let settings = server.settings();
-    let text = announcement(&settings, &server.listeners());
+    let mut text = announcement(&settings, &server.listeners());
+    if let Some(links) = page.map(Page::links) {
+        // The other link is a secret: it goes to a terminal, which nobody keeps, and into no log.
+        text += &if io::stdout().is_terminal() { format!("{links}\n") } else { links.public() };
+    }
     match &settings.log {
         LogSettings { format: LogFormat::Json, sessions: None, .. } => {
             text.lines().for_each(|line| tracing::info!("{line}"))

@@ -66,7 +66,7 @@ struct Entry {
 }
 
 #[derive(Debug)]
-pub(super) struct Failures {
+pub(crate) struct Failures {
     policy: LoginFailures,
     longest: Duration,
     forget: Duration,
@@ -94,6 +94,13 @@ impl Failures {
         let failures = self.memory.get(&key)?.failures;
         let duration = growing(failures, self.longest);
         (!duration.is_zero()).then_some(Wait { failures, duration })
+    }
+
+    /// How much of that wait is left, for those who are not made to wait but told to come again.
+    pub fn remaining(&mut self, user: &[u8], client: IpAddr, now: Instant) -> Option<Duration> {
+        let wait = self.wait(user, client, now)?.duration;
+        let last = self.memory.get(&self.key(user, client)?)?.last;
+        wait.checked_sub(now.saturating_duration_since(last)).filter(|left| !left.is_zero())
     }
 
     pub fn failed(&mut self, user: &[u8], shown: &str, client: IpAddr, now: Instant) {

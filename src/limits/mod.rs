@@ -21,7 +21,7 @@ mod throttle;
 use tokio_util::sync::CancellationToken;
 
 use addresses::{Origin, admission};
-use failures::Failures;
+pub(crate) use failures::Failures;
 pub use failures::RememberedFailures;
 pub(crate) use failures::Wait;
 use rate::Rates;

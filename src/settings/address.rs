@@ -119,6 +119,27 @@ fn advertised(value: &Value) -> Parsed<Advertised> {
     }
 }
 
+/// A list of host names.
+pub(crate) fn host_names(value: &Value) -> Parsed<Vec<String>> {
+    let (mut names, mut bad) = (Vec::new(), Vec::new());
+    for element in elements(value)? {
+        match text(&element) {
+            Ok(name) if is_host_name(name) => names.push(name.to_owned()),
+            Ok(_) => bad.extend(Bad::because(&element, "it is no host name")),
+            Err(more) => bad.extend(more),
+        }
+    }
+    if bad.is_empty() { Ok(names) } else { Err(bad) }
+}
+
+/// Whether only the own network can reach this address: a private one, one of the link, or this machine's own.
+pub(crate) fn is_near(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
+
 /// RFC 1123 names. A last label of digits only would be a mistyped IPv4 address, such as 192.168.1.256; and `auto` has
 /// no meaning for one network.
 fn is_host_name(name: &str) -> bool {
@@ -139,6 +160,27 @@ mod tests {
 
     fn value(text: &str) -> Value {
         Value::new(Some(&"VARIABLE".to_owned()), text)
+    }
+
+    #[test]
+    fn near_is_what_the_internet_cannot_reach() {
+        for (ip, expected) in [
+            ("127.0.0.1", true),
+            ("10.1.2.3", true),
+            ("172.31.0.1", true),
+            ("172.32.0.1", false),
+            ("192.168.1.5", true),
+            ("169.254.0.1", true),
+            ("203.0.113.7", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("::1", true),
+            ("fe80::1", true),
+            ("fd00::1", true),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_near(ip.parse().unwrap()), expected, "{ip}");
+        }
     }
 
     #[test]

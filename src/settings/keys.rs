@@ -461,6 +461,27 @@ pub static KEYS: &[Key] = &[
         set: |settings, value| address::listeners_if_any(value).map(|it| settings.metrics.listen = it),
         show: |settings| show_listeners(&settings.metrics.listen),
     },
+    Key {
+        name: "page.listen",
+        changes: AtRestart(|to, from| to.page.listen.clone_from(&from.page.listen)),
+        allowed: r#"a list of "address:port", such as ["127.0.0.1:8021"], or [] for none"#,
+        set: |settings, value| address::listeners_if_any(value).map(|it| settings.page.listen = it),
+        show: |settings| show_listeners(&settings.page.listen),
+    },
+    Key {
+        name: "page.hosts",
+        changes: AtRestart(|to, from| to.page.hosts.clone_from(&from.page.hosts)),
+        allowed: r#"a list of host names, such as ["ftp.example.org"], or [] for none"#,
+        set: |settings, value| address::host_names(value).map(|it| settings.page.hosts = it),
+        show: |settings| show_list(settings.page.hosts.iter().map(String::as_str)),
+    },
+    Key {
+        name: "page.public",
+        changes: AtRestart(|to, from| to.page.public = from.page.public),
+        allowed: "true or false",
+        set: |settings, value| value::switch(value).map(|it| settings.page.public = it),
+        show: |settings| settings.page.public.to_string(),
+    },
 ];
 
 impl Key {
@@ -513,8 +534,12 @@ pub(crate) fn in_section(section: &str) -> Vec<&'static str> {
 }
 
 fn show_listeners(listeners: &[SocketAddr]) -> String {
-    let listeners: Vec<_> = listeners.iter().map(|it| quoted(&it.to_string())).collect();
-    format!("[{}]", listeners.join(", "))
+    show_list(listeners.iter().map(ToString::to_string))
+}
+
+fn show_list(texts: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let texts: Vec<_> = texts.map(|text| quoted(text.as_ref())).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 fn show_path(path: Option<&Path>, none: &str) -> String {
@@ -522,8 +547,7 @@ fn show_path(path: Option<&Path>, none: &str) -> String {
 }
 
 fn show_networks(networks: &[IpNet]) -> String {
-    let networks: Vec<_> = networks.iter().map(|net| quoted(&net.to_string())).collect();
-    format!("[{}]", networks.join(", "))
+    show_list(networks.iter().map(ToString::to_string))
 }
 
 fn show_path_rates(rates: &[(PathPattern, u64)]) -> String {

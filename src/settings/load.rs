@@ -6,6 +6,7 @@ use std::path::Path;
 
 use config::{Config, ConfigError, Environment, Map, Source, Value, ValueKind};
 
+use super::address;
 use super::keys::{self, KEYS};
 use super::{Anonymous, ClientCertificates, Encryption, Faults, GIVEN_USERS, Settings, accident, document, image};
 
@@ -261,6 +262,26 @@ impl Loaded {
             );
         }
         self.check_tls(faults);
+        self.check_page(faults);
+    }
+
+    /// What the page shows goes over the network in clear, so the Internet must be meant.
+    fn check_page(&self, faults: &mut Faults) {
+        let page = &self.settings.page;
+        if !faults.leave_usable(&["page.listen", "page.public"]) || page.public {
+            return;
+        }
+        for address in page.listen.iter().filter(|address| !address::is_near(address.ip())) {
+            let what = match address.ip().is_unspecified() {
+                true => "is every address of this machine, also one that the Internet may reach",
+                false => "is an address that the Internet may reach",
+            };
+            let text = format!(
+                "page.listen = {address} {what}, and nothing of the page is encrypted; name an address of the local \
+                 network, or set page.public = true (--public-page)"
+            );
+            faults.push_value("page.listen", self.origin("page.listen"), text);
+        }
     }
 
     /// What to call `other` in a fault about `key`: as somebody knows it who has set `key`.
@@ -502,7 +523,7 @@ mod tests {
             ),
             (
                 "\n[sever]\n",
-                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, limits, transfer, tls, log, metrics"#,
+                r#"f.toml:2: there is no "sever" among the sections (did you mean server?); write one of server, storage, accounts, limits, transfer, tls, log, metrics, page"#,
             ),
             ("log = 3", "f.toml:1: log is a section; write [log] and its keys below it"),
             (

@@ -48,6 +48,19 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[metrics]`: numbers for Prometheus.
     pub metrics: MetricsSettings,
+    /// `[page]`: the live page.
+    pub page: PageSettings,
+}
+
+/// `[page]`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PageSettings {
+    /// HTTP listeners; none by default.
+    pub listen: Vec<SocketAddr>,
+    /// Names by which the page may be called, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// Whether a listener may be one that the Internet can reach.
+    pub public: bool,
 }
 
 /// `[metrics]`

@@ -18,10 +18,10 @@ use crate::fixture::{LONGSHORE, Process, Server, copy_of_the_program, left_out, 
 use crate::ftp::{Ftp, accept, port_argument, reset};
 
 /// A socket: its own end, the other one (none where it listens).
-type Row = (SocketAddr, Option<SocketAddr>);
+pub type Row = (SocketAddr, Option<SocketAddr>);
 
 /// The TCP sockets of a process, as the kernel lists them.
-fn sockets_of(pid: u32) -> BTreeSet<Row> {
+pub fn sockets_of(pid: u32) -> BTreeSet<Row> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let inodes: BTreeSet<String> = descriptors
         .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())

@@ -78,6 +78,7 @@ pub struct Builder {
     admin: bool,
     log: Vec<String>,
     metrics: &'static str,
+    page: &'static str,
 }
 
 impl Builder {
@@ -153,6 +154,12 @@ impl Builder {
     /// Serves metrics on a port of its own; see [`Server::metrics`].
     pub fn metrics(mut self) -> Self {
         self.metrics = "[metrics]\nlisten = [\"127.0.0.1:0\"]\n";
+        self
+    }
+
+    /// Serves the live page on a port of its own; see [`Server::page`].
+    pub fn page(mut self) -> Self {
+        self.page = "[page]\nlisten = [\"127.0.0.1:0\"]\n";
         self
     }
 
@@ -246,7 +253,7 @@ impl Builder {
              [transfer]\n{transfer}\n\n\
              [tls]\n{tls}\n\n\
              [limits]\n{limits}\n\n\
-             [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n{log}\n\n{metrics}",
+             [log]\nformat = {format:?}\nlevel = \"debug\"\nsessions = {sessions:?}\n{log}\n\n{metrics}\n{page}",
             listen = self.listen,
             admin = if self.admin { dir.join("admin.sock") } else { PathBuf::new() },
             server = self.server.join("\n"),
@@ -261,6 +268,7 @@ impl Builder {
             sessions = dir.join("sessions.json"),
             log = self.log.join("\n"),
             metrics = self.metrics,
+            page = self.page,
         );
         let config = dir.join("longshore.toml");
         fs::write(&config, text).unwrap();
@@ -352,17 +360,23 @@ impl Server {
             admin: false,
             log: Vec::new(),
             metrics: "",
+            page: "",
         }
     }
 
     /// Where its metrics are served.
     pub fn metrics(&self) -> SocketAddr {
-        let found = poll(|| {
-            let text = self.output();
-            let rest = text.split_once("metrics at http://")?.1;
-            rest.split_once("/metrics")?.0.parse().ok()
-        });
-        found.expect("the log names the address of the metrics")
+        self.http("metrics at http://")
+    }
+
+    /// Where its live page is served.
+    pub fn page(&self) -> SocketAddr {
+        self.http("page at http://")
+    }
+
+    fn http(&self, before: &str) -> SocketAddr {
+        let found = poll(|| self.output().split_once(before)?.1.split_once('/')?.0.parse().ok());
+        found.unwrap_or_else(|| panic!("the log has no {before}"))
     }
 
     /// Where it listens on IPv4.

@@ -19,6 +19,7 @@ mod limits;
 mod listing;
 mod log;
 mod metrics;
+mod page;
 mod permissions;
 mod protocol;
 mod quota;

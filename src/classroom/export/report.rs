@@ -3,33 +3,30 @@
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Local, Utc};
-use serde_json::Value;
 
 use super::super::escape::html;
-use super::super::journal::{Entry, Record};
+use super::super::journal::Record;
 use super::super::lesson::{Lesson, Task};
 use super::super::marks::{Mark, Source, State, StudentMarks};
 use super::table::word;
 
-/// The most lines of evidence for a task on paper; the export `evidence` has them all.
-const MOST_LINES: usize = 6;
-
 const STYLE: &str = "<style>
 @page { margin: 12mm; }
-body { margin: 0; font: 9pt/1.3 sans-serif; color: #000; background: #fff; }
-h1 { font-size: 15pt; margin: 0 0 2mm; }
+@page wide { size: landscape; margin: 12mm; }
+body { margin: 0; font: 8pt/1.25 sans-serif; color: #000; background: #fff; }
+h1 { font-size: 14pt; margin: 0 0 1mm; }
+p { margin: 0 0 2mm; }
 section { break-before: page; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; width: 99.8%; }
 thead { display: table-header-group; }
 tr { break-inside: avoid; }
-th, td { border: 0.2mm solid #666; padding: 0.6mm 1.2mm; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+th, td { border: 0.2mm solid #666; padding: 0.5mm 1.2mm; text-align: left; vertical-align: top; }
 th { background: #eee; }
-.class { font-size: 7pt; }
-.class td + td, .class th + th { text-align: center; padding: 0.4mm; }
-.class td, .class th { white-space: nowrap; }
-.class td:first-child { white-space: normal; }
+.name { min-width: 34mm; overflow-wrap: anywhere; }
+.class { page: wide; font-size: 7pt; }
+.class th + th, .class td + td { text-align: center; white-space: nowrap; padding: 0.4mm; }
+.answer { width: 30%; overflow-wrap: anywhere; }
 .number { text-align: right; white-space: nowrap; }
-ul { margin: 0.5mm 0 0; padding: 0 0 0 3mm; font: 6.5pt/1.25 monospace; }
 </style>
 ";
 
@@ -48,9 +45,15 @@ pub(super) fn report(lesson: &Lesson, marks: &[StudentMarks]) -> String {
 }
 
 fn class(page: &mut String, lesson: &Lesson, marks: &[StudentMarks]) -> fmt::Result {
-    write!(page, "<h1>{}</h1>\n<p>{} students, {}. ", html(&lesson.title), marks.len(), time(Utc::now()))?;
+    write!(
+        page,
+        "<div class=\"class\">\n<h1>{}</h1>\n<p>{} students, {}. ",
+        html(&lesson.title),
+        marks.len(),
+        time(Utc::now())
+    )?;
     page.write_str("[x] done, [~] tried, [!] decided by the teacher, [ ] not tried.</p>\n")?;
-    page.write_str("<table class=\"class\">\n<thead><tr><th>Student</th><th>Id</th><th>Section</th><th>Points</th>")?;
+    page.write_str("<table>\n<thead><tr><th class=\"name\">Student</th><th>Id</th><th>Section</th><th>Points</th>")?;
     for task in &lesson.tasks {
         write!(page, "<th>{}</th>", html(&task.id))?;
     }
@@ -63,7 +66,7 @@ fn class(page: &mut String, lesson: &Lesson, marks: &[StudentMarks]) -> fmt::Res
         }
         page.write_str("</tr>\n")?;
     }
-    page.write_str("</tbody>\n</table>\n")
+    page.write_str("</tbody>\n</table>\n</div>\n")
 }
 
 fn student(page: &mut String, lesson: &Lesson, StudentMarks { student, points, marks }: &StudentMarks) -> fmt::Result {
@@ -77,7 +80,7 @@ fn student(page: &mut String, lesson: &Lesson, StudentMarks { student, points, m
     write!(page, "<section>\n<h1>{name} <small>({alias})</small></h1>\n<p>{}. ", html(&lesson.title))?;
     write!(page, "{points} of {} points. {}</p>\n<table>\n", lesson.points(), facts.join(", "))?;
     page.write_str(
-        "<thead><tr><th>Task</th><th>Asked</th><th>Yours</th><th>Result</th><th>Points</th></tr></thead>\n",
+        "<thead><tr><th>Task</th><th class=\"answer\">Yours</th><th>Result</th><th>Points</th></tr></thead>\n",
     )?;
     page.write_str("<tbody>\n")?;
     for mark in marks {
@@ -89,8 +92,7 @@ fn student(page: &mut String, lesson: &Lesson, StudentMarks { student, points, m
 }
 
 fn row(page: &mut String, task: &Task, mark: &Mark) -> fmt::Result {
-    let [id, title, ask] = [&task.id, &task.title, &task.ask].map(|text| html(text));
-    write!(page, "<tr><td>{id}</td><td><b>{title}</b>. {ask}</td><td>")?;
+    write!(page, "<tr><td><b>{}</b> {}</td><td class=\"answer\">", html(&task.id), html(&task.title))?;
     let mut answers = mark.evidence.iter().filter_map(|entry| match &entry.record {
         Record::Answered { text, .. } => Some(text),
         _ => None,
@@ -110,45 +112,7 @@ fn row(page: &mut String, task: &Task, mark: &Mark) -> fmt::Result {
     if let Source::Manual(reason) = &mark.source {
         write!(page, ". Decided by the teacher: {}", html(reason))?;
     }
-    lines(page, mark)?;
     writeln!(page, "</td><td class=\"number\">{}/{}</td></tr>", mark.points, task.points)
-}
-
-/// What the mark rests on.
-fn lines(page: &mut String, mark: &Mark) -> fmt::Result {
-    if mark.evidence.is_empty() {
-        return Ok(());
-    }
-    page.write_str("<ul>")?;
-    for entry in mark.evidence.iter().take(MOST_LINES) {
-        write!(page, "<li>{} {}</li>", entry.time.with_timezone(&Local).format("%H:%M:%S"), html(&told(entry)))?;
-    }
-    let more = mark.evidence.len().saturating_sub(MOST_LINES);
-    if more > 0 {
-        write!(page, "<li>and {more} more</li>")?;
-    }
-    page.write_str("</ul>")
-}
-
-/// A line of the journal in words.
-fn told(entry: &Entry) -> String {
-    let mut words = Vec::new();
-    tell(&serde_json::to_value(&entry.record).unwrap_or_default(), &mut words);
-    words.join(" ")
-}
-
-fn tell(value: &Value, words: &mut Vec<String>) {
-    let Value::Object(pairs) = value else { return };
-    for (key, value) in pairs {
-        match value {
-            Value::Object(_) => {
-                words.push(key.clone());
-                tell(value, words);
-            }
-            Value::String(text) => words.push(format!("{key}={text}")),
-            other => words.push(format!("{key}={other}")),
-        }
-    }
 }
 
 /// A state that can be told without colours.

@@ -11,8 +11,8 @@ title = "Ports & FTP"
 
 [[task]]
 id = "A1"
-title = "Log in"
-ask = "Log in <here>."
+title = "Log in & look"
+ask = "Log in."
 points = 1
 hint = ""
 need = [{ did = "login" }]
@@ -94,7 +94,7 @@ fn canvas_gets_its_columns_and_the_possible_points() {
     assert_eq!(
         lines[..3],
         [
-            "Student,ID,SIS User ID,SIS Login ID,Section,Ports & FTP,Ports & FTP: A1 Log in,Ports & FTP: A3 Your port",
+            "Student,ID,SIS User ID,SIS Login ID,Section,Ports & FTP,Ports & FTP: A1 Log in & look,Ports & FTP: A3 Your port",
             "    Points Possible,,,,,3,1,2",
             "\"Berg, \"\"Ann\"\"\",77,0042,,3B,3,1,2",
         ]
@@ -146,11 +146,9 @@ fn the_report_has_a_page_for_each_student_and_shows_text_as_text() {
         "<td>Berg, &quot;Ann&quot;</td><td>0042</td><td>3B</td><td>3/3</td><td>[x]</td><td>[x]</td>",
         "<td>0/3</td><td>[!]</td><td>[~]</td>",
         "<td>0/3</td><td>[ ]</td><td>[ ]</td>",
-        "<b>Log in</b>. Log in &lt;here&gt;.",
-        "<td>=5&lt;3</td><td>[x] done",
-        ", answers: 3<ul><li>",
-        "answered task=A3 text==5&lt;3 via=page</li>",
-        "<li>and 2 more</li></ul></td><td class=\"number\">2/2</td>",
+        "<b>A1</b> Log in &amp; look</td>",
+        "<td class=\"answer\">=5&lt;3</td><td>[x] done",
+        ", answers: 3</td><td class=\"number\">2/2</td>",
         "Decided by the teacher: =HYPERLINK(&quot;x&quot;)",
     ] {
         assert!(text.contains(expected), "{expected} is not in {text}");

@@ -171,14 +171,15 @@ impl TaskWork {
         }
         let others = others();
         let nothing = super::steps::Trial::nothing();
-        let (mut why, mut missing) = (None, 0);
+        // Of the first way: it is the one that the question is about.
+        let (mut why, mut missing) = (None, None);
         for (way, trials) in task.ways.iter().zip(&self.trials).filter(|(way, _)| !way.answer.is_empty()) {
             let complete: Vec<_> = match way.need.is_empty() {
                 true => vec![&nothing],
                 false => trials.complete().collect(),
             };
             if complete.is_empty() {
-                missing = trials.missing();
+                missing = missing.or(Some(trials.missing()));
             }
             for trial in complete {
                 let known = Known {
@@ -200,7 +201,7 @@ impl TaskWork {
                 }
             }
         }
-        let Some(why) = why else { return Judgement::NotYet(missing) };
+        let Some(why) = why else { return Judgement::NotYet(missing.unwrap_or_default()) };
         self.attempts += 1;
         self.wrong += 1;
         if self.wrong >= ATTEMPTS {

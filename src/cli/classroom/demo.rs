@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::start::serve_class;
+use super::start::{HowArgs, serve_class};
 use crate::classroom::{self, Address, Card, Class, Directory, Enrolment, Roster};
 use crate::cli::failure;
 
@@ -31,9 +31,8 @@ pub struct DemoArgs {
     /// The port of the server, 0 for any [default: 2121, or another that is free]
     #[arg(long, value_name = "N")]
     port: Option<u16>,
-    /// Write more about what happens; -vv for everything
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    how: HowArgs,
 }
 
 /// `longshore classroom demo`.
@@ -49,7 +48,7 @@ pub fn demo(args: &DemoArgs) -> ExitCode {
     };
     let text = shown(&place, &cards);
     drop(held);
-    serve_class(&directory, false, args.verbose, &text)
+    serve_class(&directory, false, &args.how, &text)
 }
 
 /// Where the class is.

@@ -1,25 +1,45 @@
 //! `longshore classroom start`: serves a class.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{ClassArgs, print};
-use crate::classroom::{Address, Classroom, Directory, settings, term};
-use crate::cli::serve::serve_with;
+use super::{ClassArgs, finish, print};
+use crate::classroom::{Address, Classroom, Directory, homes, settings, term};
+use crate::cli::serve::{Beside, serve_with};
 use crate::cli::{ServeArgs, failure};
 use crate::server::Server;
+
+/// The page's port, which reminds of FTP's.
+const PAGE_PORT: u16 = 8021;
 
 /// The arguments of `longshore classroom start`.
 #[derive(Debug, Clone, Args)]
 pub struct StartArgs {
     #[command(flatten)]
     class: ClassArgs,
+    /// Only let this student in again, by the alias, and do not serve
+    #[arg(long, value_name = "ALIAS", conflicts_with_all = ["exam", "verbose"])]
+    student: Option<String>,
     /// No hints, and the server shows students no ports of theirs
     #[arg(long)]
     exam: bool,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// How a class is served.
+#[derive(Debug, Clone, Args)]
+pub(super) struct HowArgs {
+    /// Show the live page here [default: this computer's address in the network, port 8021 if it is free]
+    #[arg(long, value_name = "ADDR:PORT")]
+    page: Option<String>,
+    /// Let the page be at an address that the Internet can reach
+    #[arg(long)]
+    public_page: bool,
     /// Write more about what happens; -vv for everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -27,28 +47,45 @@ pub struct StartArgs {
 
 /// `longshore classroom start`.
 pub fn start(args: &StartArgs) -> ExitCode {
-    serve_class(&Directory::at(&args.class.directory), args.exam, args.verbose, "")
+    let directory = Directory::at(&args.class.directory);
+    match &args.student {
+        Some(student) => finish(
+            term::start(&directory, Some(student)).and_then(|()| print(&format!("{student} is let in from now on\n"))),
+        ),
+        None => serve_class(&directory, args.exam, &args.how, ""),
+    }
 }
 
 /// Serves a class, and says `more` about it.
-pub(super) fn serve_class(directory: &Directory, exam: bool, verbose: u8, more: &str) -> ExitCode {
+pub(super) fn serve_class(directory: &Directory, exam: bool, how: &HowArgs, more: &str) -> ExitCode {
     let open = || -> anyhow::Result<_> {
-        settings(directory)?;
+        let settings = settings(directory)?;
         // First the lesson: with a faulty one nobody is let in.
         let classroom = Classroom::open(directory, exam)?;
         term::start(directory, None)?;
-        Ok(classroom)
+        classroom.notices().iter().for_each(|notice| eprintln!("note: {notice}"));
+        let page = how.page.clone().or_else(|| settings.page.listen.is_empty().then(own_page));
+        Ok((classroom, page))
     };
-    let classroom = match open() {
-        Ok(classroom) => classroom,
+    let (classroom, page) = match open() {
+        Ok(opened) => opened,
         Err(error) => return failure(&error),
     };
-    let serve = ServeArgs { config: Some(directory.settings()), verbose, ..ServeArgs::default() };
+    let (config, HowArgs { public_page, verbose, .. }) = (Some(directory.settings()), how);
+    let serve = ServeArgs { config, verbose: *verbose, page, public_page: *public_page, ..ServeArgs::default() };
     serve_with(&serve, async move |server: &Server, stop: &CancellationToken| {
         let following = classroom.give(server, stop.clone());
         print(&(announcement(&classroom, server) + more))?;
-        Ok(vec![following])
+        let homes = tokio::spawn(homes::follow(Arc::clone(&classroom), stop.clone()));
+        Ok(Beside { tasks: vec![following, homes], class: Some(classroom) })
     })
+}
+
+/// Where the page is if nobody says: where the students are. Without a network it is for this computer alone.
+fn own_page() -> String {
+    let own = Address::own_host().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let port = TcpListener::bind((own, PAGE_PORT)).map_or(0, |_| PAGE_PORT);
+    SocketAddr::new(own, port).to_string()
 }
 
 /// What the lesson is, and where the students connect to.

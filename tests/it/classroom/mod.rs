@@ -1,4 +1,10 @@
 //! Classes: made from a roster, served, and played by real clients.
 
+mod clients;
+mod export;
+mod homes;
+mod lab;
+mod lesson;
 mod play;
 mod roster;
+mod tasks;

@@ -61,7 +61,7 @@ fn installed(name: &str) -> Option<PathBuf> {
 }
 
 /// A client to be run, or `None` with a note in the test's output when it is not installed.
-fn client(name: &str) -> Option<Client> {
+pub fn client(name: &str) -> Option<Client> {
     assert!(CLIENTS.iter().any(|(known, _)| *known == name), "{name} is not in the list");
     let found = installed(name);
     if found.is_none() {
@@ -96,32 +96,33 @@ fn ipv6_available() {
 }
 
 /// A client with a directory (and a home) of its own.
-struct Client {
-    name: String,
+pub struct Client {
+    /// The program's name.
+    pub name: String,
     program: PathBuf,
     dir: TempDir,
 }
 
 impl Client {
     /// A path in the directory that it works in.
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// A local file, its directories too.
-    fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, contents).unwrap();
     }
 
     /// The bytes of a local file.
-    fn read(&self, name: &str) -> Vec<u8> {
+    pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|err| panic!("{}: {name}: {err}", self.name))
     }
 
     /// It, with arguments to be added.
-    fn command(&self) -> Command {
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         self.settle(&mut command);
         command
@@ -145,7 +146,7 @@ impl Client {
     }
 
     /// Runs it with a script as its input; it must end well and in time.
-    fn run(&self, command: &mut Command, script: &str) -> String {
+    pub fn run(&self, command: &mut Command, script: &str) -> String {
         let (success, transcript) = self.attempt(command, script);
         assert!(success, "{} failed\n--- script\n{script}\n--- transcript\n{transcript}", self.name);
         // For the test's report, should a later check fail.

@@ -46,7 +46,10 @@ impl Class {
     fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("longshore-play-").tempdir().unwrap();
         let mut command = Command::new("setsid");
-        command.args([LONGSHORE, "classroom", "demo"]).arg(dir.path().join("class")).stdin(Stdio::null());
+        command
+            .args([LONGSHORE, "classroom", "demo", "--page", "127.0.0.1:0"])
+            .arg(dir.path().join("class"))
+            .stdin(Stdio::null());
         let mut process = Process::spawn(&mut command);
         let families = 1 + usize::from(TcpListener::bind("[::]:0").is_ok());
         let port = process.listening(families)[0].port();
