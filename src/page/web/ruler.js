@@ -115,6 +115,8 @@ export class Ruler {
       mark.remove();
       this.#marks.delete(key);
     }
+    // Where there are too many to be labelled they take the labels' room, so that fewer cover each other.
+    const isFull = [...wanted.values()].filter(({ lane }) => lane === "client").length > LABELS;
     for (const [key, port] of wanted) {
       let mark = this.#marks.get(key);
       if (!mark) {
@@ -123,7 +125,8 @@ export class Ruler {
         this.#layers[port.lane].append(mark);
         pulse(mark.firstChild);
       }
-      mark.setAttribute("transform", `translate(${this.#x(port.port)} ${this.#y(port.lane)})`);
+      const drop = isFull && port.lane === "client" ? ((port.port >> 1) % 5) * 0.5 * this.#em : 0;
+      mark.setAttribute("transform", `translate(${this.#x(port.port)} ${this.#y(port.lane) + drop})`);
       mark.classList.toggle("chosen", port.chosen);
     }
     this.#label(wanted);
