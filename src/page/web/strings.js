@@ -146,7 +146,7 @@ export const text = {
   showFiles: "Projector shows file names",
   showGrid: "Projector shows the task grid",
   kick: "Kick",
-  kickLabel: (name) => `End the session of ${name}`,
+  kickLabel: (name) => `Kick ${name}`,
   kickAsk: (name) => `End the session of ${name}? Its client is told 421.`,
 
   // The class.

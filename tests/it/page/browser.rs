@@ -161,6 +161,22 @@ impl Browser {
         path
     }
 
+    /// What axe-core, a checker of accessibility, finds wrong with what is shown. `LONGSHORE_AXE` names its file.
+    pub fn barriers(&self) -> Vec<String> {
+        const CHECK: &str = "const done = arguments[arguments.length - 1]; \
+            axe.run().then(({ violations }) => done(violations.map(({ id, help, nodes }) => \
+                `${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`)), (error) => done([String(error)]))";
+        let Some(file) = std::env::var_os("LONGSHORE_AXE") else {
+            left_out(
+                "LONGSHORE_AXE does not name axe-core's axe.min.js: no checker of accessibility has seen the page",
+            );
+            return Vec::new();
+        };
+        self.run(&fs::read_to_string(file).unwrap());
+        let found = self.call("POST", "/execute/async", Some(&json!({ "script": CHECK, "args": [] })));
+        found.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+    }
+
     /// What scripts and policies have complained about.
     pub fn complaints(&self) -> Vec<String> {
         let entries = self.call("POST", "/se/log", Some(&json!({ "type": "browser" })));
