@@ -17,6 +17,7 @@ export class Ruler {
   #layers;
   #bands = svg("g");
   #summary = el("p", { class: "visually-hidden" });
+  #note = el("p");
   #drawing = 0;
   #chosen = null;
   #width = 0;
@@ -25,12 +26,17 @@ export class Ruler {
     this.#feed = feed;
     this.#layers = { server: svg("g"), client: svg("g"), labels: svg("g", { class: "labels" }) };
     this.#svg = svg("svg", { class: "ruler", "aria-hidden": "true" }, this.#bands, ...Object.values(this.#layers));
-    this.element = el("section", { class: "ruler", "aria-label": text.rulerLabel }, this.#svg, legend(), this.#summary);
+    this.element = el("section", { class: "ruler", "aria-label": text.rulerLabel }, this.#svg, el("div", { class: "below" }, legend(), this.#note), this.#summary);
     feed.addEventListener("change", () => this.#soon());
     new ResizeObserver(() => this.#resize()).observe(this.#svg);
   }
 
   #svg;
+
+  /// Says something beside what the shapes mean.
+  note(sentence) {
+    setText(this.#note, sentence);
+  }
 
   /// Marks the ports of a session.
   mark(session) {

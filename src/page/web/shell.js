@@ -69,6 +69,7 @@ export class Shell {
     this.ruler.mark(session);
     this.table.mark(session);
     this.open("ladder");
+    this.element.querySelector("#tab-ladder").focus();
   }
 
   /// Says what this is all about.

@@ -150,6 +150,7 @@ export const text = {
   kickAsk: (name) => `End the session of ${name}? Its client is told 421.`,
 
   // The class.
+  studentsAt: (address) => `Tasks and answers: ${address}`,
   gridCaption: "Students and tasks",
   points: "Points",
   stateOpen: "open",
