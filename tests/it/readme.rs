@@ -27,6 +27,10 @@ const BLOCKS: &[(&str, &str)] = &[
     ("longshore check --config limits.toml", "the_limits_block_shows_the_limits_in_force"),
     ("longshore classroom new", "the_teachers_block_makes_a_class"),
     ("longshore classroom end", "the_teachers_block_makes_a_class"),
+    ("longshore classroom demo", "the_demo_serves_a_class_and_leaves_nothing_behind"),
+    ("longshore classroom export", "the_teachers_block_serves_a_class_with_its_lesson"),
+    ("longshore classroom start", "the_teachers_block_serves_a_class_with_its_lesson"),
+    ("longshore classroom marks", "the_teachers_block_serves_a_class_with_its_lesson"),
     ("longshore sessions", "the_operating_block_asks_the_running_server"),
     ("longshore --port 2121 --page", "the_page_block_serves_a_page_and_tells_its_link"),
     ("longshore doctor", "the_doctor_s_block_finds_a_good_machine"),
@@ -164,6 +168,58 @@ fn the_teachers_block_makes_a_class() {
     assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 2);
     run(&block("longshore classroom end"), dir.path());
     assert_eq!(fs::read_dir(dir.path().join("class/root")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_teachers_block_serves_a_class_with_its_lesson() {
+    let dir = directory();
+    fs::write(dir.path().join("roster.csv"), "Ann Berg\nBob Cole\n").unwrap();
+    run(&block("longshore classroom new"), dir.path());
+    let words = block("longshore classroom start");
+    let mut command = Command::new("setsid");
+    command.arg(LONGSHORE).args(words.split_whitespace().skip(1)).current_dir(dir.path());
+    command.env("LONGSHORE__SERVER__LISTEN", "127.0.0.1:0").env("LONGSHORE__PAGE__LISTEN", "127.0.0.1:0");
+    let mut server = Process::spawn(&mut command);
+    server.listening(1);
+    let students = fs::read_to_string(dir.path().join("class/students.csv")).unwrap();
+    let alias = students.lines().nth(1).unwrap().split(',').next().unwrap();
+    let commands = block("longshore classroom marks");
+    assert!(commands.contains("--student otter"), "{commands}");
+    let output = run(&commands.replace("otter", alias), dir.path());
+    assert!(output.contains("has 2 points for A5 by your decision"), "{output}");
+    run(&block("longshore classroom export"), dir.path());
+    let marks = fs::read_to_string(dir.path().join("marks.csv")).unwrap();
+    assert!(marks.contains("Ann Berg,,2\r\n"), "{marks}");
+    assert!(fs::read_to_string(dir.path().join("report.html")).unwrap().contains("told me in words"));
+    assert!(output.contains("looks good: Ports and FTP, 38 tasks, 63 points"), "{output}");
+    let lesson = blocks("toml").into_iter().find(|block| block.contains("[[task]]")).unwrap();
+    fs::write(dir.path().join("class/lesson.toml"), lesson).unwrap();
+    let output = run("longshore classroom lesson check class/lesson.toml\n", dir.path());
+    assert!(output.contains("looks good: My lesson, 1 tasks, 2 points"), "{output}");
+}
+
+/// The same words, but for the port: tests run beside each other.
+#[test]
+fn the_demo_serves_a_class_and_leaves_nothing_behind() {
+    let dir = directory();
+    let words = block("longshore classroom demo") + " --port 0";
+    let mut command = Command::new("setsid");
+    command.arg(LONGSHORE).args(words.split_whitespace().skip(1)).env("TMPDIR", dir.path());
+    let mut demo = Process::spawn(&mut command);
+    let families = 1 + usize::from(TcpListener::bind("[::]:0").is_ok());
+    let port = demo.listening(families)[0].port();
+    let printed = demo.stdout();
+    let cards = printed.lines().filter_map(|line| line.strip_prefix("  user "));
+    let cards: Vec<Vec<&str>> = cards.map(|card| card.split_whitespace().collect()).collect();
+    assert_eq!(cards.len(), 2, "{printed}");
+    for card in cards {
+        let mut ftp = Ftp::connect(([127, 0, 0, 1], port).into());
+        ftp.login(card[0], card[2]);
+        assert!(ftp.list("NLST /quest").contains(&"/quest/five".to_owned()));
+    }
+    demo.signal(Signal::INT);
+    assert!(demo.wait().success());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 /// It is run where there is an engine; the names and the numbers must be those of the image.
@@ -328,7 +384,8 @@ fn the_operating_block_asks_the_running_server() {
     let words = |text: &str| -> Vec<Vec<String>> {
         text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
     };
-    let (shown, printed) = (words(&blocks("text")[3]), words(&output));
+    let shown = blocks("text").into_iter().find(|block| block.starts_with("Proto")).unwrap();
+    let (shown, printed) = (words(&shown), words(&output));
     assert_eq!(shown[0], printed[0]);
     for (shown, printed) in shown[1..].iter().zip(&printed[1..]) {
         assert_eq!((shown.len(), &shown[3]), (printed.len(), &printed[3]), "{shown:?} {printed:?}");
