@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::{block_in_place, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,10 @@ use crate::storage::{
 
 /// How much of a file is hashed before others have their turn, and before a stop is seen: a tenth of a second or so.
 const DIGEST_STEP: u64 = 16 << 20;
+
+/// How long the end of an upload that is all or nothing may wait for the end of its control connection: a client that is
+/// killed closes one behind the other. It is a twentieth of what the upload took, at most.
+const LAST_SIGN: Duration = Duration::from_millis(50);
 
 /// Which way the bytes go, and so which side closes a whole transfer: in MODE S the sender (RFC 959, 3.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,8 @@ struct Plan {
     opening: Vec<u8>,
     /// What the 226 says.
     done: Done,
+    /// Whether half of it must not look like all of it.
+    all_or_nothing: bool,
 }
 
 /// What the 226 says.
@@ -79,10 +85,14 @@ impl Session {
         let size = if ascii { String::new() } else { format!(" ({} bytes)", download.size) };
         let opening = opening(ascii, argument, &size);
         let done = Done::complete();
-        let plan = Plan { verb, path, direction: Direction::ToClient, ascii, opening, done };
-        let carry = async |connection: &DataConnection| match ascii {
-            true => connection.send_text_file(&download.file, download.size).await,
-            false => connection.send_file(&download.file, offset, download.size).await,
+        let (direction, all_or_nothing) = (Direction::ToClient, false);
+        let plan = Plan { verb, path, direction, ascii, opening, done, all_or_nothing };
+        let carry = async |connection: &DataConnection| {
+            match ascii {
+                true => connection.send_text_file(&download.file, download.size).await?,
+                false => connection.send_file(&download.file, offset, download.size).await?,
+            }
+            Ok(|| Ok(()))
         };
         let reply = self.transfer(plan, carry).await;
         briefly(|| drop(download));
@@ -112,7 +122,8 @@ impl Session {
             Ok(begun) => begun,
             Err(reply) => return reply,
         };
-        self.receive(Plan { verb, path, direction: Direction::FromClient, ascii, opening, done }, upload).await
+        let (direction, all_or_nothing) = (Direction::FromClient, upload.is_all_or_nothing());
+        self.receive(Plan { verb, path, direction, ascii, opening, done, all_or_nothing }, upload).await
     }
 
     /// STOU: the reply names the file as RFC 1123, 4.1.2.9 says.
@@ -131,7 +142,8 @@ impl Session {
         };
         let opening = [b"FILE: ", path.name()].concat();
         let done = Done::Text(format!("Transfer complete. The file is {path}."));
-        let plan = Plan { verb: "STOU", path, direction: Direction::FromClient, ascii, opening, done };
+        let (verb, direction, all_or_nothing) = ("STOU", Direction::FromClient, upload.is_all_or_nothing());
+        let plan = Plan { verb, path, direction, ascii, opening, done, all_or_nothing };
         self.receive(plan, upload).await
     }
 
@@ -151,7 +163,8 @@ impl Session {
             Err(reply) => return reply,
         };
         let (opening, done) = (b"Here comes the listing.".to_vec(), Done::Text("Listing complete.".to_owned()));
-        let plan = Plan { verb: syntax.name, path, direction: Direction::ToClient, ascii: false, opening, done };
+        let (verb, direction) = (syntax.name, Direction::ToClient);
+        let plan = Plan { verb, path, direction, ascii: false, opening, done, all_or_nothing: false };
         self.transfer(plan, async |connection| {
             let (mut lines, mut more) = (Vec::new(), true);
             while more {
@@ -159,7 +172,7 @@ impl Session {
                 more = block_in_place(|| listing.next_chunk(&mut lines));
                 connection.send(&lines).await?;
             }
-            listing.end().map_err(Broken::Storage)
+            Ok(|| listing.end().map_err(Broken::Storage))
         })
         .await
     }
@@ -177,19 +190,23 @@ impl Session {
 
     async fn receive(&mut self, plan: Plan, mut upload: Upload) -> Reply {
         let (ascii, fsync) = (plan.ascii, self.shared.in_force().settings.storage.fsync);
-        let carry = async |connection: &DataConnection| {
-            connection.receive(&mut upload, ascii).await?;
-            let finish = || upload.finish().map_err(Broken::Storage);
-            if fsync { block_in_place(finish) } else { briefly(finish) }
+        let arriving = &mut upload;
+        let carry = async move |connection: &DataConnection| {
+            connection.receive(arriving, ascii).await?;
+            let finish = move || arriving.finish().map_err(Broken::Storage);
+            Ok(move || if fsync { block_in_place(finish) } else { briefly(finish) })
         };
         let reply = self.transfer(plan, carry).await;
         briefly(|| drop(upload));
         reply
     }
 
-    /// A transfer from its data connection to its last reply: has `carry` send or receive, and puts everything on
-    /// record.
-    async fn transfer(&mut self, plan: Plan, carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>) -> Reply {
+    /// A transfer from its data connection to its last reply: has `carry` send or receive, and then what that returns
+    /// complete it; and puts everything on record.
+    async fn transfer<C>(&mut self, plan: Plan, carry: impl AsyncFnOnce(&DataConnection) -> Result<C, Broken>) -> Reply
+    where
+        C: FnOnce() -> Result<(), Broken>,
+    {
         let Some(offer) = self.offer.take() else { return self.no_offer() };
         // What netstat shows during a transfer are its two connections, and not the engine's.
         self.engine.close();
@@ -227,15 +244,15 @@ impl Session {
     }
 
     /// A transfer on its open data connection.
-    async fn carried(
+    async fn carried<C: FnOnce() -> Result<(), Broken>>(
         &mut self,
         mut plan: Plan,
         mut connection: DataConnection,
         stop: &CancellationToken,
-        carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>,
+        carry: impl AsyncFnOnce(&DataConnection) -> Result<C, Broken>,
     ) -> Reply {
         let (begun, ends) = (Instant::now(), connection.ends);
-        let result = match self.say(&Reply::new(150, std::mem::take(&mut plan.opening))).await {
+        let carried = match self.say(&Reply::new(150, std::mem::take(&mut plan.opening))).await {
             Ok(()) => {
                 // Of the control connection, whose TLS session is resumed, whatever was reloaded since.
                 let tls = self.tls.clone().filter(|_| self.protection.private);
@@ -247,9 +264,9 @@ impl Session {
                     if let Some(tls) = &tls {
                         connection.encrypt(tls, resume, certificate, upload).await?;
                     }
-                    carry(&connection).await?;
+                    let complete = carry(&connection).await?;
                     connection.end().await;
-                    Ok(())
+                    Ok(complete)
                 };
                 self.beside(stop, Errand::Transfer, work).await
             }
@@ -257,6 +274,15 @@ impl Session {
                 self.client_left();
                 Err(Broken::Stopped)
             }
+        };
+        // The end of an upload in clear is what the end of its client looks like, too.
+        let is_in_doubt = plan.all_or_nothing && !self.protection.private;
+        let result = match carried {
+            Ok(_) if is_in_doubt && self.is_abandoned((begun.elapsed() / 20).min(LAST_SIGN)).await => {
+                self.client_left();
+                Err(Broken::Stopped)
+            }
+            carried => carried.and_then(|complete| complete()),
         };
         let (outcome, duration, bytes) = (self.outcome(&result), begun.elapsed(), connection.moved());
         match (outcome, plan.direction) {
