@@ -525,7 +525,34 @@ impl Session {
         match command.syntax.verb {
             Verb::Pass | Verb::Acct if !argument.is_empty() => "***".to_owned(),
             Verb::User => self.printable_user(argument),
+            Verb::Site => without_answer(&String::from_utf8_lossy(argument)),
             _ => String::from_utf8_lossy(argument).into_owned(),
+        }
+    }
+}
+
+/// What a SITE command says without an answer to a lesson's task: whoever looks at commands may still have to find it.
+fn without_answer(argument: &str) -> String {
+    let words: Vec<&str> = argument.splitn(3, ' ').collect();
+    match words[..] {
+        [word, task, _] if word.eq_ignore_ascii_case("ANSWER") => format!("{word} {task} ***"),
+        _ => argument.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_nowhere_on_record_but_with_its_lesson() {
+        for (argument, shown) in [
+            ("answer A3 40001 user", "answer A3 ***"),
+            ("ANSWER A3", "ANSWER A3"),
+            ("HINT A3 x", "HINT A3 x"),
+            ("CHMOD 644 a b", "CHMOD 644 a b"),
+        ] {
+            assert_eq!(without_answer(argument), shown);
         }
     }
 }
