@@ -12,6 +12,7 @@ use crate::classroom::{Address, Classroom, Directory, homes, settings, term};
 use crate::cli::serve::{Beside, serve_with};
 use crate::cli::{ServeArgs, failure};
 use crate::server::Server;
+use crate::settings::address::is_near;
 
 /// The page's port, which reminds of FTP's.
 const PAGE_PORT: u16 = 8021;
@@ -22,7 +23,7 @@ pub struct StartArgs {
     #[command(flatten)]
     class: ClassArgs,
     /// Only let this student in again, by the alias, and do not serve
-    #[arg(long, value_name = "ALIAS", conflicts_with_all = ["exam", "verbose"])]
+    #[arg(long, value_name = "ALIAS", conflicts_with_all = ["exam", "page", "public_page", "verbose"])]
     student: Option<String>,
     /// No hints, and the server shows students no ports of theirs
     #[arg(long)]
@@ -81,9 +82,20 @@ pub(super) fn serve_class(directory: &Directory, exam: bool, how: &HowArgs, more
     })
 }
 
-/// Where the page is if nobody says: where the students are. Without a network it is for this computer alone.
+/// Where the page is if nobody says: where the students are. Without a network it is for this computer alone, and where the
+/// Internet may reach this computer, too.
 fn own_page() -> String {
-    let own = Address::own_host().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let own = match Address::own_host() {
+        Ok(own) if is_near(own) => own,
+        Ok(own) => {
+            eprintln!(
+                "note: the Internet may reach {own}, so the page is for this computer alone; for others: --page {own}:{PAGE_PORT} \
+                 --public-page"
+            );
+            Ipv4Addr::LOCALHOST.into()
+        }
+        Err(_) => Ipv4Addr::LOCALHOST.into(),
+    };
     let port = TcpListener::bind((own, PAGE_PORT)).map_or(0, |_| PAGE_PORT);
     SocketAddr::new(own, port).to_string()
 }
