@@ -149,8 +149,9 @@ impl Inner {
             What::DataFailed { mode, .. } => drop(data_failures.get_or_create(&vec![("mode", word(mode))]).inc()),
             What::Transfer { verb, outcome, bytes: carried, duration, .. } => {
                 let verb = ("verb", (*verb).to_owned());
-                transfers.get_or_create(&vec![verb.clone(), ("outcome", word(outcome))]).inc();
-                bytes.get_or_create(&vec![verb.clone()]).inc_by(*carried);
+                let labels = vec![verb.clone(), ("outcome", word(outcome))];
+                transfers.get_or_create(&labels).inc();
+                bytes.get_or_create(&labels).inc_by(*carried);
                 self.transfer_seconds.get_or_create(&vec![verb]).observe(duration.as_secs_f64());
             }
             What::SessionClosed { duration, .. } => self.session_seconds.observe(duration.as_secs_f64()),

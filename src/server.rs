@@ -57,6 +57,8 @@ pub struct Server {
     implicit: usize,
     sessions: TaskTracker,
     reloading: Arc<Mutex<Reloading>>,
+    /// Who reloads now.
+    reload_turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The quotas' books of the homes of a server.
@@ -138,7 +140,7 @@ impl Server {
             addresses.push(address);
             sessions.spawn(accept(listener, address, implicit, Arc::clone(&shared), sessions.clone()));
         }
-        Ok(Self { shared, addresses, implicit, sessions, reloading: Arc::default() })
+        Ok(Self { shared, addresses, implicit, sessions, reloading: Arc::default(), reload_turn: Arc::default() })
     }
 
     /// The addresses of the control listeners, with the ports that they really have; those for implicit FTPS come last.

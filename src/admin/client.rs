@@ -79,9 +79,14 @@ impl Client {
             .with_context(|| format!("the server at {} gave no answer", path.display()))?;
         match answer {
             Answer::Ok(value) => Ok((value, stream)),
-            Answer::Error(why) => bail!("the server says: {why}"),
+            Answer::Error(why) => bail!("the server says: {}", harmless(&why)),
         }
     }
+}
+
+/// What came from a server, for a terminal: root may ask one that somebody else has taken over.
+pub fn harmless(text: &str) -> String {
+    text.replace(|char: char| char.is_control() && char != '\n', "\u{fffd}")
 }
 
 fn converse(stream: &mut UnixStream, request: &Request) -> io::Result<Answer> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use client::Client;
+pub use client::{Client, harmless};
 pub use socket::Admin;
 
 use crate::sessions::{Connection, Whose};

@@ -1,14 +1,17 @@
 //! The server's side of the socket.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::Mode;
 use serde::Serialize;
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -23,6 +26,9 @@ use crate::server::Server;
 
 /// Requests that are served at the same time; further ones wait.
 const CONNECTIONS: usize = 8;
+
+/// Requests that wait for the kernel to hand them over.
+const BACKLOG: i32 = 128;
 
 /// The pause behind a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -75,16 +81,24 @@ fn bind(path: PathBuf) -> io::Result<(UnixListener, SocketFile)> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
-    let listener = match UnixListener::bind(&path) {
+    let listener = match listen(&path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             make_way(&path)?;
-            UnixListener::bind(&path)
+            listen(&path)
         }
         bound => bound,
     }?;
-    // Whoever was faster than this is still asked who it is.
-    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
     Ok((listener, SocketFile { path }))
+}
+
+/// A socket's file gets the mode that the socket has when it is bound: nobody finds it open, and no name is followed to
+/// change it.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    UnixListener::from_std(std::os::unix::net::UnixListener::from(OwnedFd::from(socket)))
 }
 
 /// Removes a socket at which nobody listens any more.

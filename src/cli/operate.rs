@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::health::{HealthArgs, health};
 use super::{columns, failure, finish, print};
-use crate::admin::{Client, Request, Table};
+use crate::admin::{Client, Request, Table, harmless};
 use crate::limits::RememberedFailures;
 use crate::page::Links;
 use crate::sessions::{Connection, ConnectionKind, ConnectionState, Side, Whose};
@@ -144,7 +144,7 @@ impl AskArgs {
     /// Asks, and prints the answer as JSON where that is wanted, else as `text` says.
     fn ask<T: DeserializeOwned>(&self, request: &Request, text: impl FnOnce(T) -> String) -> anyhow::Result<()> {
         let answer = self.client()?.ask(request)?;
-        if self.json { print(&line(&answer)) } else { print(&text(serde_json::from_value(answer)?)) }
+        if self.json { print(&line(&answer)) } else { print(&harmless(&text(serde_json::from_value(answer)?))) }
     }
 }
 
@@ -165,7 +165,7 @@ fn sessions(args: &SessionsArgs) -> anyhow::Result<()> {
         let answer = client.ask(&Request::Sessions)?;
         let text = match args.ask.json {
             true => line(&answer),
-            false => format!("{clear}{}\n", show(&serde_json::from_value(answer)?, &mut rates)),
+            false => format!("{clear}{}\n", harmless(&show(&serde_json::from_value(answer)?, &mut rates))),
         };
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -2,6 +2,9 @@
 //! this does anything.
 
 use std::env;
+use std::sync::LazyLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,6 +17,9 @@ use crate::sessions::ConnectionKind;
 
 /// What `FileDescriptorName=` calls a socket for implicit FTPS.
 const IMPLICIT: &str = "ftps";
+
+/// Messages that wait for the service manager.
+const UNTOLD_LIMIT: usize = 16;
 
 /// How often the status line is looked at.
 const STATUS: Duration = Duration::from_secs(1);
@@ -43,11 +49,33 @@ pub(super) fn inherited() -> anyhow::Result<Vec<Inherited>> {
     Ok(inherited)
 }
 
-/// Tells the service manager. Where it does not listen, nobody misses it.
+/// What the service manager has not been told yet. It may be slow to listen, and no session waits for it: a thread does.
+static UNTOLD: LazyLock<Option<SyncSender<String>>> = LazyLock::new(|| {
+    let (untold, received) = sync_channel::<String>(UNTOLD_LIMIT);
+    let tell = move || {
+        for text in received {
+            if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&text)]) {
+                tracing::debug!(%error, "the service manager could not be told");
+            }
+        }
+    };
+    thread::Builder::new().name("notify".to_owned()).spawn(tell).ok().map(|_| untold)
+});
+
+/// Tells the service manager. Where it does not listen, nobody misses it, and what is too much for it goes untold.
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "the service manager could not be told");
+    if !is_there() {
+        return;
     }
+    let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
+    if let Some(untold) = &*UNTOLD {
+        let _ = untold.try_send(lines.join("\n"));
+    }
+}
+
+/// Whether there is a service manager to be told.
+fn is_there() -> bool {
+    env::var_os("NOTIFY_SOCKET").is_some()
 }
 
 /// That the server serves; behind a reload again.
@@ -71,7 +99,7 @@ pub(super) fn stopping() {
 /// Tells from time to time how many sessions and transfers there are, and that the runtime is alive, until it is dropped
 /// with the runtime.
 pub(super) async fn keep_telling(server: Server, doing: &'static str) {
-    if env::var_os("NOTIFY_SOCKET").is_none() {
+    if !is_there() {
         return;
     }
     let mut told = String::new();

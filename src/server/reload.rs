@@ -64,8 +64,14 @@ impl Server {
     /// Loads settings, accounts, certificate and key again, and puts them in force for what comes next: sessions and
     /// transfers go on. When anything is wrong anywhere, nothing changes. What came of it is logged.
     pub async fn reload(&self) -> Result<Reloaded, Faults> {
+        // Whoever waits for another one's files, on a disk that hangs, holds no thread meanwhile.
+        let turn = Arc::clone(&self.reload_turn).lock_owned().await;
         let server = self.clone();
-        let result = spawn_blocking(move || server.reload_now()).await;
+        let result = spawn_blocking(move || {
+            let _turn = turn;
+            server.reload_now()
+        });
+        let result = result.await;
         let result = result.unwrap_or_else(|error| Err(Faults::one("reload", format!("it broke off: {error}"))));
         match &result {
             Ok(reloaded) => reloaded.log(),

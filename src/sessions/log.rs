@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -280,7 +281,7 @@ impl Output {
     fn open(path: Option<&Path>) -> io::Result<Self> {
         Ok(match path {
             None => Self::Stdout(io::stdout()),
-            Some(path) => Self::File(OpenOptions::new().create(true).append(true).open(path)?),
+            Some(path) => Self::File(OpenOptions::new().create(true).append(true).mode(0o640).open(path)?),
         })
     }
 }

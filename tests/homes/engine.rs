@@ -59,12 +59,20 @@ impl Container {
         command.args(["run", "--detach", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]);
         command.args(["--security-opt", "seccomp=unconfined", "--tmpfs", "/run", "--tmpfs", "/run/lock"]);
         command.args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", &package]);
+        if Self::has_ipv6() {
+            command.args(["--sysctl", "net.ipv6.conf.all.disable_ipv6=0"]);
+        }
         let container = Self(run(command.args([images::systemd(), "/sbin/init"])).trim().to_owned());
         poll("systemd has booted", || {
             let output = container.command(&["systemctl", "is-system-running"]).output().unwrap();
             (output.stdout == b"running\n").then_some(())
         });
         container
+    }
+
+    /// Whether containers reach themselves over IPv6.
+    pub fn has_ipv6() -> bool {
+        Path::new("/proc/sys/net/ipv6").exists()
     }
 
     /// Another one that runs `words`. Where a port is taken, as it may be by whatever runs beside, the next try takes

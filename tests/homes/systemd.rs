@@ -96,15 +96,182 @@ fn the_package_serves_at_once_and_the_journal_finds_a_session_by_its_port() {
     }
 
     // What else it brings.
-    container.shell(
-        "test -s /usr/share/man/man1/longshore.1.gz && bash -n /usr/share/bash-completion/completions/longshore",
-    );
+    let manual = container.shell("zcat /usr/share/man/man1/longshore-doctor.1.gz /usr/share/man/man1/longshore.1.gz");
+    assert!(manual.contains("Look for what hinders") && manual.contains("\\-\\-config"), "{manual}");
+    let completed = container.command(&["bash", "-c", COMPLETION]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&completed.stdout), "doctor\n", "{completed:?}");
+    for (place, words) in [
+        ("zsh/vendor-completions/_longshore", "#compdef longshore"),
+        ("fish/vendor_completions.d/longshore.fish", "complete -c longshore"),
+    ] {
+        assert!(container.shell(&format!("cat /usr/share/{place}")).contains(words), "{place}");
+    }
+    let units = "longshore.service longshore.socket longshore-ftps.socket";
+    assert_eq!(container.try_shell(&format!("systemd-analyze verify --man=no {units}")), (true, String::new()));
     assert!(container.shell(&format!("longshore check --config {CONFIG}")).contains("looks good"));
     assert_eq!(container.shell("stat -c '%U %a' /etc/longshore/accounts.toml"), "longshore 600\n");
-    let exposure = container.shell("systemd-analyze security longshore.service --no-pager | tail -n 1");
+    let security = container.shell("systemd-analyze security longshore.service --no-pager");
+    let exposure = security.lines().last().unwrap();
     let number = exposure.split_whitespace().find_map(|word| word.parse::<f64>().ok());
     assert!(number.is_some_and(|number| number <= 2.0), "{exposure}");
+    let readme_says = format!("gives the unit {} of 10", number.unwrap());
+    assert!(readme.contains(&readme_says), "{readme_says}");
+    let unit = include_str!("../../config/systemd/longshore.service");
+    let explained = &unit[unit.find("# Above the 0.0").unwrap()..];
+    let open: Vec<&str> = security.lines().filter_map(|line| line.strip_prefix("✗ ")?.split('=').next()).collect();
+    assert!(open.len() > 5, "{security}");
+    open.iter().for_each(|name| assert!(explained.contains(name), "{name} is not explained in the unit"));
+}
+
+/// What bash offers behind `longshore doc`.
+const COMPLETION: &str = ". /usr/share/bash-completion/completions/longshore; COMP_WORDS=(longshore doc); COMP_CWORD=1; \
+                          _longshore longshore doc longshore; printf '%s\\n' \"${COMPREPLY[@]}\"";
+
+#[test]
+fn lintian_finds_nothing_in_the_package() {
+    if installed().is_none() {
+        return;
+    }
+    let package = target().join("package");
+    let package = package
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|it| it == "deb"));
+    let output =
+        Command::new("lintian").args(["--allow-root", "--fail-on", "error,warning"]).arg(package.unwrap()).output();
+    let Ok(output) = output else { return println!("lintian is not installed: it looked at nothing") };
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn an_upgrade_keeps_settings_and_a_purge_takes_all_but_what_is_served() {
+    let Some(container) = installed() else { return };
+    set(&container, "[server]\ngreeting = \"Mine.\"");
+    container.shell(&format!(
+        "echo secret | longshore user add ann --home ann --config {CONFIG} --password-stdin && \
+         install -d -o longshore -g longshore /srv/ftp/ann && echo kept > /srv/ftp/ann/file"
+    ));
+    let serves = |greeting: &str| {
+        assert_eq!(Control::greeted(control(&container)).unwrap().1, greeting);
+        container.shell("curl -sS --user ann:secret ftp://localhost/file")
+    };
+    let first = container.shell("systemctl show -P MainPID longshore");
+    // Also where conffiles are in question, nothing of the administrator's is replaced.
+    let install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --reinstall /package/longshore_*.deb";
+    container.shell(install);
+    assert_ne!(container.shell("systemctl show -P MainPID longshore"), first, "the new version runs");
+    assert_eq!(serves("220 Mine."), "kept\n");
+    container.shell("systemctl disable --now longshore");
+    container.shell(install);
+    assert!(!container.try_shell("systemctl is-active longshore").0, "what was disabled stays so");
+    container.shell("systemctl enable --now longshore");
     container.shell("apt-get remove -y longshore && ! systemctl is-active longshore");
+    assert!(Control::greeted(control(&container)).is_err());
+    container.shell(install);
+    assert_eq!(serves("220 Mine."), "kept\n", "installed again, it serves again");
+    container.shell(
+        "apt-get purge -y longshore && ! test -e /etc/longshore -o -e /var/log/longshore -o -e /var/lib/longshore",
+    );
+    assert_eq!(container.shell("cat /srv/ftp/ann/file"), "kept\n");
+    assert_eq!(container.shell("systemctl list-unit-files --no-legend 'longshore*' || true"), "");
+    container.shell("! find /etc/systemd -name 'longshore*' | grep .");
+}
+
+#[test]
+fn a_server_that_hangs_is_ended_by_the_watchdog_and_started_again() {
+    let Some(container) = installed() else { return };
+    container.shell(
+        "mkdir /etc/systemd/system/longshore.service.d && \
+         printf '[Service]\\nWatchdogSec=2s\\n' > /etc/systemd/system/longshore.service.d/quick.conf && \
+         systemctl daemon-reload && systemctl restart longshore",
+    );
+    let pid = container.shell("systemctl show -P MainPID longshore");
+    // It lives on as long as it says so: for more than its period.
+    poll("three periods have passed", || {
+        let since = "systemctl show -P ActiveEnterTimestampMonotonic longshore; cut -d. -f1 /proc/uptime";
+        let numbers: Vec<u64> = container.shell(since).lines().map(|line| line.parse().unwrap()).collect();
+        (numbers[1] > numbers[0] / 1_000_000 + 6).then_some(())
+    });
+    assert_eq!(container.shell("systemctl show -P MainPID longshore"), pid);
+    container.shell(&format!("kill -STOP {pid}"));
+    poll("it runs again", || {
+        let now = container.shell("systemctl show -P MainPID longshore");
+        (now != pid && Control::greeted(control(&container)).is_ok()).then_some(())
+    });
+    assert_eq!(container.shell("systemctl show -P NRestarts longshore"), "1\n");
+    let said = container.shell("journalctl -u longshore --no-pager");
+    assert!(said.contains("Watchdog timeout"), "{said}");
+}
+
+#[test]
+fn both_socket_units_and_a_key_that_only_root_can_read() {
+    let Some(container) = installed() else { return };
+    container.shell(
+        "longshore tls self-signed --name localhost --certificate /etc/longshore/certificate.pem --key /root/key.pem && \
+         chmod 600 /root/key.pem && chmod 644 /etc/longshore/certificate.pem",
+    );
+    // As systemd itself makes it outside of containers; else the service sees its credentials' directory without them.
+    container.shell("mount --make-rshared /");
+    // The alternative that the unit shows.
+    let unit = include_str!("../../config/systemd/longshore.service");
+    let shown = unit.lines().find_map(|line| line.strip_prefix("#   LoadCredential=")).unwrap();
+    let line = format!(
+        "LoadCredential={}",
+        shown.replace("/etc/letsencrypt/live/ftp.example.org/privkey.pem", "/root/key.pem")
+    );
+    assert!(line.ends_with(":/root/key.pem") && unit.contains("/run/credentials/longshore.service/key.pem"), "{line}");
+    container.shell(&format!(
+        "mkdir /etc/systemd/system/longshore.service.d && \
+         printf '[Service]\\n{line}\\n' > /etc/systemd/system/longshore.service.d/key.conf && systemctl daemon-reload"
+    ));
+    set(
+        &container,
+        "[tls]\ncertificate = \"/etc/longshore/certificate.pem\"\nkey = \"/run/credentials/longshore.service/key.pem\"",
+    );
+    container.shell("systemctl stop longshore && systemctl start longshore.socket longshore-ftps.socket");
+    let list = "curl -sS --fail --max-time 30 --cacert /etc/longshore/certificate.pem";
+    container.shell(&format!("touch /srv/ftp/there && {list} --ssl-reqd ftp://localhost/ | grep there"));
+    container.shell(&format!("{list} ftps://localhost/ | grep there"));
+    let sessions = container.shell("longshore sessions");
+    for listener in ["0.0.0.0:21", "[::]:21", "0.0.0.0:990", "[::]:990"] {
+        assert!(sessions.contains(&format!(" {listener} ")), "{sessions}");
+    }
+    if Container::has_ipv6() {
+        container.shell("curl -sS --fail --max-time 30 'ftp://[::1]/' | grep there");
+    }
+    // A restart keeps both.
+    container.shell(&format!("systemctl restart longshore && {list} ftps://localhost/ | grep there"));
+}
+
+#[test]
+fn logrotate_moves_the_logs_away_and_the_server_writes_new_ones() {
+    let Some(container) = installed() else { return };
+    container.shell(
+        "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends logrotate",
+    );
+    set(&container, "[log]\nsessions = \"/var/log/longshore/sessions.log\"\nxferlog = \"/var/log/longshore/xferlog\"");
+    container.shell("echo x > /srv/ftp/file && systemctl reload longshore");
+    let fetch = || container.shell("curl -sS --fail --max-time 30 ftp://localhost/file");
+    let lines = |name: &str| {
+        poll(&format!("{name} is written"), || {
+            let text = container.shell(&format!("cat /var/log/longshore/{name} 2>/dev/null || true"));
+            (!text.is_empty()).then_some(text)
+        })
+    };
+    fetch();
+    let before = lines("xferlog");
+    lines("sessions.log");
+    let said = container.try_shell("logrotate --verbose --force /etc/logrotate.d/longshore");
+    assert!(said.0 && !said.1.contains("error"), "{}", said.1);
+    assert_eq!(lines("xferlog.1"), before);
+    // What went on meanwhile may have met either file; SIGHUP is told, and its work takes a moment.
+    poll("the new file is there", || container.try_shell("test -e /var/log/longshore/xferlog").0.then_some(()));
+    fetch();
+    assert!(lines("xferlog").contains(" /file b _ o a anonymous ftp 0 * c"));
+    lines("sessions.log");
+    assert_eq!(container.shell("stat -c '%U %a' /var/log/longshore/xferlog"), "longshore 640\n");
+    assert_eq!(container.shell("systemctl show -P NRestarts longshore"), "0\n");
 }
 
 #[test]
@@ -120,6 +287,10 @@ fn a_reload_changes_what_comes_next_and_a_faulty_one_nothing() {
     assert!(!succeeded);
     let said = container.shell("journalctl -u longshore --no-pager");
     assert!(said.contains("server.greeting = 1 is not allowed"), "{said}");
+    let errors = container.shell("journalctl -t longshore -p err --no-pager -o cat");
+    assert!(errors.contains("server.greeting = 1 is not allowed"), "an error is syslog's: {errors}");
+    let warnings = container.shell("journalctl -t longshore -p warning..warning --no-pager -o cat");
+    assert!(warnings.contains("PASV tells clients"), "a warning is syslog's: {warnings}");
     assert_eq!(Control::greeted(control(&container)).unwrap().1, "220 New words.");
     container.shell(&format!("sed -i 's/^greeting = .*/greeting = \"Hangup.\"/' {CONFIG}"));
     container.shell("systemctl kill --signal HUP longshore");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and the fixture says what the server saw")]
 
 mod admin;
+mod analysers;
 mod attacks;
 mod classroom;
 mod cli;
@@ -18,6 +19,8 @@ mod limits;
 mod listing;
 mod log;
 mod metrics;
+mod neighbours;
+mod notify;
 mod page;
 mod permissions;
 mod protocol;

@@ -178,7 +178,8 @@ fn the_teachers_block_serves_a_class_with_its_lesson() {
     let words = block("longshore classroom start");
     let mut command = Command::new("setsid");
     command.arg(LONGSHORE).args(words.split_whitespace().skip(1)).current_dir(dir.path());
-    let mut server = Process::spawn(command.env("LONGSHORE__SERVER__LISTEN", "127.0.0.1:0"));
+    command.env("LONGSHORE__SERVER__LISTEN", "127.0.0.1:0").env("LONGSHORE__PAGE__LISTEN", "127.0.0.1:0");
+    let mut server = Process::spawn(&mut command);
     server.listening(1);
     let students = fs::read_to_string(dir.path().join("class/students.csv")).unwrap();
     let alias = students.lines().nth(1).unwrap().split(',').next().unwrap();

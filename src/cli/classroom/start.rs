@@ -65,7 +65,7 @@ pub(super) fn serve_class(directory: &Directory, exam: bool, how: &HowArgs, more
         let classroom = Classroom::open(directory, exam)?;
         term::start(directory, None)?;
         classroom.notices().iter().for_each(|notice| eprintln!("note: {notice}"));
-        let page = how.page.clone().or_else(|| settings.page.listen.is_empty().then(own_page));
+        let page = how.page.clone().or_else(|| settings.page.listen.is_empty().then(|| own_page(how.public_page)));
         Ok((classroom, page))
     };
     let (classroom, page) = match open() {
@@ -82,20 +82,18 @@ pub(super) fn serve_class(directory: &Directory, exam: bool, how: &HowArgs, more
     })
 }
 
-/// Where the page is if nobody says: where the students are. Without a network it is for this computer alone, and where the
-/// Internet may reach this computer, too.
-fn own_page() -> String {
-    let own = match Address::own_host() {
-        Ok(own) if is_near(own) => own,
-        Ok(own) => {
-            eprintln!(
-                "note: the Internet may reach {own}, so the page is for this computer alone; for others: --page {own}:{PAGE_PORT} \
-                 --public-page"
-            );
-            Ipv4Addr::LOCALHOST.into()
-        }
-        Err(_) => Ipv4Addr::LOCALHOST.into(),
-    };
+/// Where the page is if nobody says: where the students are. Without a network, and at an address that the Internet can
+/// reach, it is for this computer alone, unless it may be `public`.
+fn own_page(public: bool) -> String {
+    let own = Address::own_host().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let may_be_there = public || is_near(own);
+    if !may_be_there {
+        eprintln!(
+            "note: {own} is an address that the Internet may reach, so the page is for this computer only; \
+             --public-page shows it there"
+        );
+    }
+    let own = if may_be_there { own } else { Ipv4Addr::LOCALHOST.into() };
     let port = TcpListener::bind((own, PAGE_PORT)).map_or(0, |_| PAGE_PORT);
     SocketAddr::new(own, port).to_string()
 }

@@ -63,6 +63,7 @@ impl Lab {
         command.args(self.exam.then_some("--exam"));
         command.env("LONGSHORE__SERVER__LISTEN", listen).env("LONGSHORE__SERVER__DATA_TIMEOUT", "2");
         command.env("LONGSHORE__LIMITS__PATH_DOWNLOAD_RATES", "/quest/slow/slow.bin=2 MB");
+        command.env("LONGSHORE__PAGE__LISTEN", "127.0.0.1:0");
         let mut server = Process::spawn(&mut command);
         self.addresses = server.listening(if no_ipv6() { 1 } else { 2 });
         self.server = Some(server);
