@@ -60,8 +60,9 @@ impl<'a> Student<'a> {
         self.answers.push((task, answer));
     }
 
-    /// Logs in, and notes the own port as netstat shows it.
+    /// Logs in when the last session is over, and notes the own port as netstat shows it.
     fn sit(&mut self) -> Seat {
+        self.class.wait_until_left(&self.user);
         self.sit_at(self.class.address)
     }
 
@@ -275,7 +276,7 @@ impl<'a> Student<'a> {
         let first = self.sit();
         self.class.wait_for_login(&self.user, first.port());
         if self.is_right {
-            let second = self.sit();
+            let second = self.sit_at(self.class.address);
             self.class.wait_for_login(&self.user, second.port());
             second.bye();
         }
