@@ -7,7 +7,8 @@
 //! - `control` is a session: it reads commands, answers them, and goes on reading while a transfer runs.
 //! - `engine` is libunftp behind one door: login, and commands that change the namespace.
 //! - [`storage`] is the files below a root that nothing escapes; [`accounts`] says who may reach which.
-//! - `data` is data connections, and the bytes that go over them straight between socket and storage.
+//! - `data` is data connections, and the bytes that go over them straight between socket and storage; `blocking` keeps
+//!   a disk that hangs from holding everybody up.
 //! - `tls` is the certificate and encrypted connections, for control and data alike.
 //! - [`ports`] knows IANA's ranges and hands out passive ports; `reach` says whether clients get to what they are told.
 //! - [`sessions`] puts all of that on record, as events; the session log is one reader of them.
@@ -33,6 +34,7 @@
 
 pub mod accounts;
 pub mod admin;
+mod blocking;
 pub mod classroom;
 pub mod cli;
 mod columns;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::writing;
+use crate::blocking;
 use crate::control::{Announced, InForce, Practice, Shared, serve, serve_probe};
 use crate::engine::Homes;
 use crate::limits::{Limits, RememberedFailures, files};
@@ -132,6 +133,8 @@ impl Server {
             cut: CancellationToken::new(),
             current: ArcSwap::from_pointee(in_force),
         });
+        blocking::watch(Arc::downgrade(&shared))
+            .map_err(|error| StartError::System("starting a thread".to_owned(), error))?;
         let (mut addresses, implicit) = (Vec::new(), listeners.iter().filter(|(_, implicit)| *implicit).count());
         let sessions = TaskTracker::new();
         for (listener, implicit) in listeners {

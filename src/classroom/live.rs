@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -50,6 +51,8 @@ pub struct Classroom {
     secret: Secret,
     /// Tells this start of the server from all others.
     run: u64,
+    /// Whether a task asks for the word in FEAT.
+    has_words: AtomicBool,
     state: Mutex<State>,
     synced: Arc<Synced>,
     changes: watch::Sender<u64>,
@@ -67,8 +70,8 @@ struct State {
     notices: BTreeSet<String>,
     /// The newest entry that has changed a mark.
     telling: u64,
-    /// The lines of each student's answers.txt that were judged.
-    files: HashMap<String, BTreeSet<(String, String)>>,
+    /// The lines of each student's last answers.txt.
+    files: HashMap<String, BTreeSet<String>>,
 }
 
 /// The server that serves the class.
@@ -103,13 +106,18 @@ pub enum ClassroomRequest {
         /// Why.
         reason: String,
     },
+    /// Put on record that the folders of these students were made anew.
+    Reset {
+        /// Their user names.
+        users: Vec<String>,
+    },
 }
 
 impl Classroom {
     /// Opens a class to be served: reads its lesson, its students and its journal. Nobody else serves it meanwhile.
     pub fn open(directory: &Directory, exam: bool) -> anyhow::Result<Arc<Self>> {
         let lesson = Arc::new(Lesson::load(&directory.lesson())?);
-        let secret = Secret::load(directory)?;
+        let (secret, has_words) = (Secret::load(directory)?, asks_for_words(&lesson).into());
         let mut marks = Marks::new(lesson, Some(secret.clone()));
         let mut journal = Journal::open(&directory.journal(), |entry| drop(marks.apply(&entry)))?;
         marks.apply(&journal.append(SystemTime::now(), "", Record::Started { exam })?);
@@ -132,7 +140,16 @@ impl Classroom {
             ));
         }
         let (directory, run) = (directory.clone(), getrandom::u64()?);
-        Ok(Arc::new(Self { directory, exam, secret, run, state: state.into(), synced, changes: watch::Sender::new(0) }))
+        Ok(Arc::new(Self {
+            directory,
+            exam,
+            secret,
+            run,
+            has_words,
+            state: state.into(),
+            synced,
+            changes: watch::Sender::new(0),
+        }))
     }
 
     /// Gives the lesson on this server from now on, and follows it until `stop`: what is returned ends with the last event
@@ -180,6 +197,7 @@ impl Classroom {
     /// Marks everything that is in the journal by this lesson.
     fn mark_anew(&self, lesson: Arc<Lesson>) {
         let mut state = self.caught_up();
+        self.has_words.store(asks_for_words(&lesson), Ordering::Relaxed);
         let mut marks = Marks::new(lesson, Some(self.secret.clone()));
         match journal::read(&self.directory.journal(), |entry| drop(marks.apply(&Arc::new(entry)))) {
             Ok(_) => state.marks = marks,
@@ -315,6 +333,15 @@ impl Classroom {
         }
     }
 
+    /// Puts on record that the folders of these students were made anew.
+    pub(super) fn were_reset(&self, users: &[String]) -> Result<(), String> {
+        let mut state = self.caught_up();
+        let lesson = Arc::clone(state.marks.lesson());
+        resets(&lesson, users).try_for_each(|(user, task)| {
+            self.append(&mut state, user, Record::Reset { task: task.to_owned() }).map(drop)
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Entries are applied whole, whoever panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -446,14 +473,11 @@ impl Classroom {
             // It was deleted meanwhile, say.
             tracing::debug!(%error, user, "answers.txt cannot be read");
         }
-        for line in String::from_utf8_lossy(&text).lines() {
-            let Some((task, answer)) = line.split_once('=') else { continue };
-            let line = (task.trim().to_ascii_uppercase(), answer.trim().to_owned());
-            let lines = state.files.entry(user.to_owned()).or_default();
-            // The same file with one more line is sent again and again; and there is an end to that, too.
-            if lines.len() < 1000 && lines.insert(line.clone()) {
-                self.judge(state, user, &line.0, &line.1, Via::File);
-            }
+        let lines: BTreeSet<String> = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+        // The same file with one more line is sent again and again.
+        let before = state.files.insert(user.to_owned(), lines.clone()).unwrap_or_default();
+        for (task, answer) in lines.difference(&before).filter_map(|line| line.split_once('=')) {
+            self.judge(state, user, task.trim(), answer, Via::File);
         }
     }
 
@@ -464,9 +488,7 @@ impl Classroom {
 
     /// Whether a task asks for that word.
     pub(super) fn has_words(&self) -> bool {
-        let lesson = self.lesson();
-        let ways = lesson.tasks.iter().flat_map(|task| &task.ways);
-        ways.into_iter().any(|way| way.answer.contains(&Part::CaptureWord))
+        self.has_words.load(Ordering::Relaxed)
     }
 }
 
@@ -536,6 +558,18 @@ fn prepare_homes(directory: &Directory, students: &Students, lesson: &Lesson) ->
     Ok(())
 }
 
+/// Whether a task asks for the word in a session's FEAT.
+fn asks_for_words(lesson: &Lesson) -> bool {
+    let ways = lesson.tasks.iter().flat_map(|task| &task.ways);
+    ways.into_iter().any(|way| way.answer.contains(&Part::CaptureWord))
+}
+
+/// The entries for folders that were made anew: user and task.
+pub(super) fn resets<'a>(lesson: &'a Lesson, users: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let tasks = || lesson.tasks.iter().filter(|task| task.folder.is_some());
+    users.iter().flat_map(move |user| tasks().map(move |task| (user.as_str(), task.id.as_str())))
+}
+
 /// A decision of the teacher for the journal, or what is wrong with it.
 pub fn decision(
     students: &Students,
@@ -578,4 +612,45 @@ fn find<'a>(lesson: &'a Lesson, id: &str) -> Result<&'a Task, String> {
 /// `1 point`, `2 points`
 pub(super) fn points(number: u32) -> String {
     format!("{number} point{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classroom::lesson::SHIPPED;
+    use crate::sessions::{HELD, RefusedBecause};
+    use crate::settings::Settings;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn events_that_were_missed_are_on_record_and_the_teacher_is_told() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = Directory::at(base.path());
+        fs::write(directory.lesson(), SHIPPED).unwrap();
+        fs::write(directory.secret(), "secret").unwrap();
+        let mut settings = Settings::default();
+        settings.server.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        settings.storage.root = directory.root();
+        let server = Server::start(settings).await.unwrap();
+        let classroom = Classroom::open(&directory, false).unwrap();
+        let stop = CancellationToken::new();
+        let following = classroom.give(&server, stop.clone());
+        assert_eq!(classroom.notices(), [""; 0]);
+        let changes = classroom.changes();
+        let ends = Ends { client: "192.0.2.7:40001".parse().unwrap(), server: server.addresses()[0] };
+        {
+            // Meanwhile nobody takes any.
+            let _state = classroom.state();
+            (0..HELD + 7).for_each(|_| server.events().refused(ends, RefusedBecause::AcceptRate));
+        }
+        drop(classroom.caught_up());
+        let notices = classroom.notices();
+        assert!(notices.len() == 1 && notices[0].starts_with("7 events were missed at "), "{notices:?}");
+        assert!(changes.has_changed().unwrap());
+        stop.cancel();
+        following.await.unwrap();
+        let mut missed = Vec::new();
+        journal::read(&directory.journal(), |entry| missed.push(entry.record)).unwrap();
+        assert_eq!(missed, [Record::Started { exam: false }, Record::Missed { events: 7 }]);
+        server.shut_down().await;
+    }
 }

@@ -52,6 +52,7 @@ impl Practice for Classroom {
             ClassroomRequest::Override { user, task, points, reason } => {
                 self.override_mark(&user, &task, points, &reason).map(serde_json::Value::String)
             }
+            ClassroomRequest::Reset { users } => self.were_reset(&users).map(|()| serde_json::Value::Null),
         }
     }
 }

@@ -3,13 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 
 use super::class::{Class, lesson_of, move_homes, typed};
+use super::journal::{Journal, Record};
 use super::lesson::Lesson;
+use super::live::resets;
 use super::seed::Secret;
-use super::{Directory, Student, homes, quest};
+use super::{ClassroomRequest, Directory, Student, homes, quest};
 use crate::accounts::edit::Kind;
 use crate::admin::{Client, Request, place};
 use crate::sessions::Whose;
@@ -59,14 +62,17 @@ pub fn end(directory: &Directory, user: Option<&str>) -> anyhow::Result<Sessions
 pub fn reset(directory: &Directory, user: Option<&str>, keep_handin: bool) -> anyhow::Result<Moved> {
     let class = Class::open(directory)?;
     let givens = Givens::of(directory)?;
+    let students = class.chosen(user)?;
+    let users: Vec<String> = students.iter().map(|student| student.user.clone()).collect();
     let (used, unused): (Vec<Student>, Vec<Student>) =
-        class.chosen(user)?.into_iter().partition(|student| givens.own_files(directory, student) > 0);
+        students.into_iter().partition(|student| givens.own_files(directory, student) > 0);
     for student in &unused {
         prepare(directory, &givens.lesson, student)?;
         let mut folders = givens.lesson.folders();
         folders.try_for_each(|folder| quest::restore(directory, student, folder).map(drop))?;
     }
     if used.is_empty() {
+        record_reset(directory, class.settings(), &givens.lesson, users)?;
         return Ok(Moved { place: None, homes: 0, sessions: Sessions::Ended(0) });
     }
     let (place, homes) = move_homes(directory, &used, "reset")?;
@@ -79,9 +85,27 @@ pub fn reset(directory: &Directory, user: Option<&str>, keep_handin: bool) -> an
         }
         prepare(directory, &givens.lesson, student)?;
     }
+    record_reset(directory, class.settings(), &givens.lesson, users)?;
     // They have the old homes open.
     let sessions = end_sessions(class.settings(), &used);
     Ok(Moved { place: Some(place), homes, sessions })
+}
+
+/// Puts into the journal that folders are as they were given: whoever deleted too much before may begin again.
+fn record_reset(directory: &Directory, settings: &Settings, lesson: &Lesson, users: Vec<String>) -> anyhow::Result<()> {
+    if !directory.journal().exists() {
+        return Ok(());
+    }
+    let ask = serde_json::to_value(ClassroomRequest::Reset { users: users.clone() })?;
+    // Who serves the class writes its journal.
+    if client(settings).and_then(|client| client.ask(&Request::Classroom { ask })).is_ok() {
+        return Ok(());
+    }
+    let mut journal = Journal::open(&directory.journal(), drop)?;
+    for (user, task) in resets(lesson, &users) {
+        journal.append(SystemTime::now(), user, Record::Reset { task: task.to_owned() })?;
+    }
+    Ok(())
 }
 
 /// Moves the homes of all students or one to the archive, and keeps them out. For all, the lesson's record goes with them:

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, available_parallelism};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -33,6 +33,10 @@ const EXIT_UNAVAILABLE: u8 = 69;
 
 /// What a shell reports for a program that a signal ended: 128 and the signal's number.
 const EXIT_SIGNAL: u8 = 128;
+
+/// How many threads there may be that wait for a disk or check a password. A disk that hangs takes one a session; without
+/// any left nobody would be served.
+const BLOCKING_THREADS: usize = 4096;
 
 /// How long the last line of the log of transfers may take.
 const LOG_LIMIT: Duration = Duration::from_secs(1);
@@ -81,7 +85,12 @@ fn run(args: &ServeArgs, beside: impl Begin) -> anyhow::Result<ExitCode> {
     raise_file_limit();
     let (session_log, logs) = log::init(&settings.log).context("opening the session log")?;
     settings.accounts.file.iter().flat_map(|file| privacy::warnings(file)).for_each(|text| tracing::warn!("{text}"));
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(available_parallelism().map_or(1, usize::from) + 1)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
     let code = runtime.block_on(async {
         let mut signals = Signals::new().context("waiting for signals")?;
         let mut hangup = Hangup::new().context("waiting for signals")?;

@@ -133,9 +133,17 @@ impl Session {
         let Some(wait) = wait.filter(|_| !is_guest) else { return Ok(()) };
         let (user, failures, seconds) = (self.printable_user(user), wait.failures, wait.duration.as_secs());
         self.recorder.record(What::LoginDelayed { user, failures, seconds });
-        let (stop, drain) = (CancellationToken::new(), self.shared.drain.clone());
-        let turn = stop.run_until_cancelled(drain.run_until_cancelled(sleep(wait.duration)));
-        self.beside(&stop, Errand::Turn, turn).await.flatten().ok_or(NotLetIn::Unavailable)
+        let (stop, drain, make_way) =
+            (CancellationToken::new(), self.shared.drain.clone(), self.permit.must_make_way());
+        let turn = async {
+            tokio::select! {
+                () = stop.cancelled() => Err(NotLetIn::Unavailable),
+                () = drain.cancelled() => Err(NotLetIn::Unavailable),
+                () = make_way => Err(NotLetIn::Unavailable),
+                () = sleep(wait.duration) => Ok(()),
+            }
+        };
+        self.beside(&stop, Errand::Turn, turn).await
     }
 
     /// A place among the account's sessions, or how many it may have.

@@ -10,6 +10,7 @@ use super::parameters::number;
 use super::practice::Asker;
 use super::reply::Reply;
 use super::session::Session;
+use crate::blocking::briefly;
 use crate::engine::Request;
 use crate::storage::{Fault, FaultKind, Kind, Storage, VirtualPath, machine_line, modification_time};
 
@@ -174,8 +175,8 @@ impl Session {
 
     /// Asks the storage of who is logged in about a path as the client wrote it.
     fn look(&self, argument: &[u8], ask: impl FnOnce(&Storage, &VirtualPath) -> Result<Reply, Fault>) -> Reply {
-        let asked = self.storage().and_then(|storage| ask(storage, &self.directory.resolve(argument)?));
-        asked.into()
+        let ask = |storage| ask(storage, &self.directory.resolve(argument)?);
+        briefly(|| self.storage().and_then(ask)).into()
     }
 
     /// The storage of who is logged in. The table of verbs lets nobody else come here.

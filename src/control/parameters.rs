@@ -2,6 +2,7 @@
 
 use super::reply::Reply;
 use super::session::Session;
+use crate::blocking::briefly;
 use crate::settings::Ascii;
 use crate::storage::{Algorithm, FactSet};
 
@@ -105,7 +106,7 @@ impl Session {
     pub(super) fn allocate(&mut self, argument: &[u8]) -> Reply {
         // `ALLO 100 R 10` names a record size, which STRU F does not have.
         let bytes = argument.split(|&byte| byte == b' ').next().and_then(number);
-        let free = self.login.as_ref().map(|login| login.storage.free_bytes(&self.directory));
+        let free = self.login.as_ref().map(|login| briefly(|| login.storage.free_bytes(&self.directory)));
         match (bytes, free) {
             (None, _) => Reply::new(501, "ALLO needs a number of bytes."),
             (Some(bytes), Some(Ok(free))) if bytes > free => {

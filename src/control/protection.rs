@@ -111,23 +111,25 @@ impl Session {
         let Some(tls) = shared.in_force().tls.clone() else { return Err(CloseReason::TlsFailed) };
         self.waiting.clear();
         let handshake = tls.accept_control(self.wire.stream(), self.recorder.session());
-        let handshake = shared.drain.run_until_cancelled(handshake);
-        let Some(ended) = self.recorder.kicked().run_until_cancelled(handshake).await else {
-            return Err(CloseReason::Kicked);
+        let ended = tokio::select! {
+            biased;
+            () = self.recorder.kicked().cancelled() => return Err(CloseReason::Kicked),
+            () = shared.drain.cancelled() => return Err(CloseReason::Shutdown),
+            () = self.permit.must_make_way() => return Err(CloseReason::MadeWay),
+            ended = handshake => ended,
         };
         match ended {
-            Some(Ok(channel)) => {
+            Ok(channel) => {
                 let resumed = channel.resumed().is_some();
                 self.recorder.record(What::TlsOpened { version: channel.version(), cipher: channel.cipher(), resumed });
                 self.wire.encrypt(channel);
                 self.tls = Some(tls);
                 Ok(())
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 self.recorder.record(What::TlsFailed { reason: error.to_string() });
                 Err(CloseReason::TlsFailed)
             }
-            None => Err(CloseReason::Shutdown),
         }
     }
 }

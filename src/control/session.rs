@@ -189,7 +189,7 @@ pub(crate) async fn serve(
     let reason = match session.run().await {
         // Who does not listen has been kicked all the same.
         Err(_) | Ok(CloseReason::ClientLeft) if session.recorder.kicked().is_cancelled() => CloseReason::Kicked,
-        ended => ended.unwrap_or(CloseReason::ClientLeft),
+        ended => ended.unwrap_or_else(|_| session.why_broken()),
     };
     let Session { wire, recorder, totals, engine, offer, login, permit, .. } = session;
     // The engine, the offered port and the user's place go before the client gets its last moment.
@@ -239,7 +239,7 @@ impl Session {
         let in_force = shared.in_force();
         let server = &in_force.settings.server;
         let idle = Instant::now() + server.idle_timeout;
-        let login = self.login_since + server.login_timeout;
+        let login = self.login_deadline();
         let (deadline, reason) = match self.login {
             None if login < idle => (login, CloseReason::LoginTimeout),
             _ => (idle, CloseReason::IdleTimeout),
@@ -412,13 +412,17 @@ impl Session {
         self.flush().await
     }
 
-    /// Sends what is queued. A session that is cut off does not wait for a client that reads nothing.
+    /// Sends what is queued. Nobody waits for a client that reads nothing when the session is cut off, or when it is a
+    /// stranger's whose time is over or who has to make way: slow reading puts that off no more than silence does.
     async fn flush(&mut self) -> io::Result<()> {
-        let (cut, kicked) = (self.shared.cut.clone(), self.recorder.kicked().clone());
+        let (cut, kicked, deadline) = (self.shared.cut.clone(), self.recorder.kicked().clone(), self.login_deadline());
+        let (make_way, is_stranger) = (self.permit.must_make_way(), self.login.is_none());
         let given_up = async {
             tokio::select! {
                 () = cut.cancelled() => {}
                 () = kicked.cancelled() => {}
+                () = make_way => {}
+                () = sleep_until(deadline.into()), if is_stranger => {}
             }
             sleep(LAST_WORDS).await;
         };
@@ -426,6 +430,20 @@ impl Session {
             biased;
             sent = self.wire.flush() => sent,
             () = given_up => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Until when somebody has to be logged in.
+    fn login_deadline(&self) -> Instant {
+        self.login_since + self.shared.in_force().settings.server.login_timeout
+    }
+
+    /// Why a session has ended whose control connection failed.
+    fn why_broken(&self) -> CloseReason {
+        match self.login {
+            None if self.permit.makes_way() => CloseReason::MadeWay,
+            None if Instant::now() > self.login_deadline() => CloseReason::LoginTimeout,
+            _ => CloseReason::ClientLeft,
         }
     }
 
@@ -507,7 +525,34 @@ impl Session {
         match command.syntax.verb {
             Verb::Pass | Verb::Acct if !argument.is_empty() => "***".to_owned(),
             Verb::User => self.printable_user(argument),
+            Verb::Site => without_answer(&String::from_utf8_lossy(argument)),
             _ => String::from_utf8_lossy(argument).into_owned(),
+        }
+    }
+}
+
+/// What a SITE command says without an answer to a lesson's task: whoever looks at commands may still have to find it.
+fn without_answer(argument: &str) -> String {
+    let words: Vec<&str> = argument.splitn(3, ' ').collect();
+    match words[..] {
+        [word, task, _] if word.eq_ignore_ascii_case("ANSWER") => format!("{word} {task} ***"),
+        _ => argument.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_nowhere_on_record_but_with_its_lesson() {
+        for (argument, shown) in [
+            ("answer A3 40001 user", "answer A3 ***"),
+            ("ANSWER A3", "ANSWER A3"),
+            ("HINT A3 x", "HINT A3 x"),
+            ("CHMOD 644 a b", "CHMOD 644 a b"),
+        ] {
+            assert_eq!(without_answer(argument), shown);
         }
     }
 }

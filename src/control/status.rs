@@ -82,6 +82,9 @@ impl Session {
         while more && bytes.len() < LISTING_LIMIT {
             more = block_in_place(|| listing.next_chunk(&mut bytes));
         }
+        if let (false, Err(fault)) = (more, listing.end()) {
+            return fault.into();
+        }
         // Each line ends with CR LF, and neither stands in a name.
         let line = |line: &[u8]| line.strip_suffix(b"\r\n").unwrap_or(line).to_vec();
         let lines = bytes.split_inclusive(|&byte| byte == b'\n').map(line).collect();

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::command::{Syntax, Verb};
 use super::reply::Reply;
 use super::session::{Errand, Interruption, Session};
+use crate::blocking::briefly;
 use crate::data::{Broken, DataConnection, NotOpened, Terms};
 use crate::limits::{Throttles, Way};
 use crate::sessions::{Running, Side, TransferOutcome, What};
@@ -61,7 +62,7 @@ enum Done {
 impl Session {
     pub(super) async fn retrieve(&mut self, verb: &'static str, argument: &[u8]) -> Reply {
         let (ascii, offset) = (self.converts(), std::mem::take(&mut self.parameters.offset));
-        let opened = self.ready_to_transfer(offset).and_then(|storage| {
+        let open = |storage: Storage| {
             let path = self.directory.resolve(argument)?;
             let download = storage.open_download(&path)?;
             if offset > download.size {
@@ -69,8 +70,8 @@ impl Session {
                 return Err(Fault::new(FaultKind::BadRequest, text).into());
             }
             Ok((path, download))
-        });
-        let (path, download) = match opened {
+        };
+        let (path, download) = match briefly(|| self.ready_to_transfer(offset).and_then(open)) {
             Ok(opened) => opened,
             Err(reply) => return reply,
         };
@@ -79,11 +80,13 @@ impl Session {
         let opening = opening(ascii, argument, &size);
         let done = Done::complete();
         let plan = Plan { verb, path, direction: Direction::ToClient, ascii, opening, done };
-        self.transfer(plan, async |connection| match ascii {
+        let carry = async |connection: &DataConnection| match ascii {
             true => connection.send_text_file(&download.file, download.size).await,
             false => connection.send_file(&download.file, offset, download.size).await,
-        })
-        .await
+        };
+        let reply = self.transfer(plan, carry).await;
+        briefly(|| drop(download));
+        reply
     }
 
     pub(super) async fn store(&mut self, verb: &'static str, argument: &[u8]) -> Reply {
@@ -94,7 +97,7 @@ impl Session {
             (_, offset) => Start::Offset(offset),
         };
         let fsync = self.shared.in_force().settings.storage.fsync;
-        let begun = self.ready_to_transfer(offset).and_then(|storage| {
+        let begin = |storage: Storage| {
             let path = self.directory.resolve(argument)?;
             if start == Start::Beginning && storage.words(&path).keeps_versions() {
                 let (kept, attempt, upload) = storage.begin_version(&path, fsync)?;
@@ -104,8 +107,8 @@ impl Session {
             }
             let upload = storage.begin_upload(&path, start, fsync)?;
             Ok((opening(ascii, argument, ""), Done::complete(), path, upload))
-        });
-        let (opening, done, path, upload) = match begun {
+        };
+        let (opening, done, path, upload) = match briefly(|| self.ready_to_transfer(offset).and_then(begin)) {
             Ok(begun) => begun,
             Err(reply) => return reply,
         };
@@ -116,13 +119,13 @@ impl Session {
     pub(super) async fn store_unique(&mut self, stem: &[u8]) -> Reply {
         self.parameters.offset = 0;
         let (ascii, fsync) = (self.converts(), self.shared.in_force().settings.storage.fsync);
-        let begun = self.ready_to_transfer(0).and_then(|storage| {
+        let begin = |storage: Storage| {
             if stem.contains(&b'/') {
                 return Err(Reply::new(553, "STOU takes a name without a directory. Use CWD first."));
             }
             Ok(storage.begin_unique_upload(&self.directory, stem, fsync)?)
-        });
-        let (path, upload) = match begun {
+        };
+        let (path, upload) = match briefly(|| self.ready_to_transfer(0).and_then(begin)) {
             Ok(begun) => begun,
             Err(reply) => return reply,
         };
@@ -156,7 +159,7 @@ impl Session {
                 more = block_in_place(|| listing.next_chunk(&mut lines));
                 connection.send(&lines).await?;
             }
-            Ok(())
+            listing.end().map_err(Broken::Storage)
         })
         .await
     }
@@ -174,12 +177,14 @@ impl Session {
 
     async fn receive(&mut self, plan: Plan, mut upload: Upload) -> Reply {
         let (ascii, fsync) = (plan.ascii, self.shared.in_force().settings.storage.fsync);
-        self.transfer(plan, async move |connection| {
+        let carry = async |connection: &DataConnection| {
             connection.receive(&mut upload, ascii).await?;
             let finish = || upload.finish().map_err(Broken::Storage);
-            if fsync { block_in_place(finish) } else { finish() }
-        })
-        .await
+            if fsync { block_in_place(finish) } else { briefly(finish) }
+        };
+        let reply = self.transfer(plan, carry).await;
+        briefly(|| drop(upload));
+        reply
     }
 
     /// A transfer from its data connection to its last reply: has `carry` send or receive, and puts everything on
@@ -257,6 +262,8 @@ impl Session {
         match (outcome, plan.direction) {
             // ABOR: the client knows that the rest is missing, and reads to the end of what is there.
             (TransferOutcome::Aborted, Direction::ToClient) | (TransferOutcome::Complete, _) => connection.close(),
+            // What a listing could tell is worth reading.
+            (TransferOutcome::StorageFailed, _) if is_listing(plan.verb) => connection.close(),
             _ => drop(connection),
         }
         if let Some(running) = &mut self.recorder.now().running {
@@ -356,11 +363,11 @@ impl Session {
             Verb::Xsha256 => Algorithm::Sha256,
             _ => self.parameters.hash,
         };
-        let opened = self.storage().and_then(|storage| {
+        let open = |storage: &Storage| {
             let path = self.directory.resolve(argument)?;
             storage.open_download(&path).map(|download| (path, download))
-        });
-        let (path, download) = match opened {
+        };
+        let (path, download) = match briefly(|| self.storage().and_then(open)) {
             Ok(opened) => opened,
             Err(fault) => return fault.into(),
         };
@@ -408,7 +415,8 @@ impl Session {
             return None;
         }
         // A file that was deleted since: the record says nothing rather than something else.
-        let download = self.storage().and_then(|storage| storage.open_for_record(&plan.path)).ok()?;
+        let open = || self.storage().and_then(|storage| storage.open_for_record(&plan.path));
+        let download = briefly(open).ok()?;
         let size = download.size;
         let sha256 = self.digest(download, Algorithm::Sha256).await.unwrap_or_default()?;
         Some(Digest { sha256, size })

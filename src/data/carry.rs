@@ -18,6 +18,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::DataConnection;
 use super::ascii::{FromNetwork, ToNetwork};
+use crate::blocking::briefly;
 use crate::sessions::What;
 use crate::storage::{Fault, Upload};
 use crate::tls::{Channel, Tls};
@@ -124,7 +125,7 @@ impl DataConnection {
             let mut send = || Ok(rustix::fs::sendfile(&self.stream, file, Some(&mut at), piece)?);
             let send = || {
                 let begun = Instant::now();
-                let sent = if slow { block_in_place(&mut send) } else { send() };
+                let sent = if slow { block_in_place(&mut send) } else { briefly(&mut send) };
                 slow = begun.elapsed() > SLOW;
                 sent
             };
@@ -152,7 +153,7 @@ impl DataConnection {
         while at < end {
             let (begun, want) = (Instant::now(), piece(at));
             let mut read = || file.read_at(&mut buffer[..want], at);
-            let got = if slow { block_in_place(&mut read) } else { read() }.map_err(Broken::Read)?;
+            let got = if slow { block_in_place(&mut read) } else { briefly(&mut read) }.map_err(Broken::Read)?;
             slow = begun.elapsed() > SLOW;
             if got == 0 {
                 return Err(Broken::Shrunk);
@@ -211,7 +212,7 @@ impl DataConnection {
     /// Writes everything that the client sends to `upload`, until the client closes its side. When the connection
     /// breaks, what has arrived is written first.
     pub async fn receive(&self, upload: &mut Upload, ascii: bool) -> Result<(), Broken> {
-        let mut ready = upload.prepare(SMALL).map_err(Broken::Storage)?;
+        let mut ready = briefly(|| upload.prepare(SMALL)).map_err(Broken::Storage)?;
         while !ready {
             if self.terms.stop.is_cancelled() {
                 return Err(Broken::Stopped);
@@ -344,7 +345,8 @@ fn store(upload: &mut Upload, bytes: &[u8], converter: Option<&mut FromNetwork>,
             &text
         }
     };
-    if bytes.len() as u64 <= SMALL { upload.write_all(bytes) } else { block_in_place(|| upload.write_all(bytes)) }
+    let write = || upload.write_all(bytes);
+    if bytes.len() as u64 <= SMALL { briefly(write) } else { block_in_place(write) }
 }
 
 /// Whether an error of sendfile is the socket's; else it is the file's.

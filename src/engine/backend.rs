@@ -21,6 +21,7 @@ use unftp_sbe_fs::{Filesystem, Meta};
 use super::login::Visitor;
 use super::{Desk, escape};
 use crate::accounts::Account;
+use crate::blocking::briefly;
 use crate::storage::rights::Action;
 use crate::storage::{
     Amount, BrokenReplacements, Fault, FileId, Home, Storage, VirtualPath, clear_leftovers, make_home,
@@ -141,7 +142,7 @@ impl Backend {
             return Err(ErrorKind::PermissionDenied.into());
         };
         let path = self.meant_by(path)?;
-        room.storage.permit(action, &path).map_err(|fault| self.refuse(fault))?;
+        briefly(|| room.storage.permit(action, &path)).map_err(|fault| self.refuse(fault))?;
         Ok((room, path))
     }
 
@@ -189,33 +190,33 @@ impl StorageBackend<Visitor> for Backend {
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Mkdir, path.as_ref())?;
         let make = || wait_for(room.place.filesystem.mkd(visitor, path.relative()));
-        let made = room.storage.making_directory(make).map_err(|fault| self.refuse(fault))?;
+        let made = briefly(|| room.storage.making_directory(make)).map_err(|fault| self.refuse(fault))?;
         self.explain(Action::Mkdir, &path, made)
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Rmdir, path.as_ref())?;
         let remove = || wait_for(room.place.filesystem.rmd(visitor, path.relative()));
-        self.explain(Action::Rmdir, &path, room.storage.removing(&path, remove))
+        self.explain(Action::Rmdir, &path, briefly(|| room.storage.removing(&path, remove)))
     }
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, visitor: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::Delete, path.as_ref())?;
         let remove = || wait_for(room.place.filesystem.del(visitor, path.relative()));
-        self.explain(Action::Delete, &path, room.storage.removing(&path, remove))
+        self.explain(Action::Delete, &path, briefly(|| room.storage.removing(&path, remove)))
     }
 
     /// unftp-sbe-fs neither renames symbolic links nor says why it did not rename, so this is ours.
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _: &Visitor, from: P, to: P) -> Result<()> {
         let (room, from) = self.enter_with(Action::Rename, from.as_ref())?;
         let to = self.meant_by(to.as_ref())?;
-        room.storage.rename(&from, &to).map_err(|fault| self.refuse(fault))
+        briefly(|| room.storage.rename(&from, &to)).map_err(|fault| self.refuse(fault))
     }
 
     /// One stat: unftp-sbe-fs would list the whole directory, and would not follow a link to one.
     async fn cwd<P: AsRef<Path> + Send + Debug>(&self, _: &Visitor, path: P) -> Result<()> {
         let (room, path) = self.enter_with(Action::List, path.as_ref())?;
-        room.storage.enter(&path).map_err(|fault| self.refuse(fault))
+        briefly(|| room.storage.enter(&path)).map_err(|fault| self.refuse(fault))
     }
 
     // Control never asks the engine for these: transfers and listings are the data plane's.

@@ -250,11 +250,19 @@ impl SessionPermit {
     }
 
     /// Waits until this session has to leave for another one, as long as nobody is logged in.
-    pub async fn must_make_way(&self) {
-        match &self.stranger {
-            Some((_, make_way)) => make_way.cancelled().await,
-            None => std::future::pending().await,
+    pub fn must_make_way(&self) -> impl Future<Output = ()> + use<> {
+        let make_way = self.stranger.as_ref().map(|(_, make_way)| make_way.clone());
+        async move {
+            match make_way {
+                Some(make_way) => make_way.cancelled().await,
+                None => std::future::pending().await,
+            }
         }
+    }
+
+    /// Whether it has to.
+    pub fn makes_way(&self) -> bool {
+        self.stranger.as_ref().is_some_and(|(_, make_way)| make_way.is_cancelled())
     }
 }
 

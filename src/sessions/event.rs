@@ -347,10 +347,11 @@ impl Event {
     /// people read logs there.
     pub fn to_json(&self) -> serde_json::Result<String> {
         let json = serde_json::to_string(self)?;
-        let is_obeyed = |char: char| char > '~' && char.escape_debug().len() > 1;
-        if !json.contains(is_obeyed) {
+        // Most lines are, and to look at each of their characters would cost a busy log much of its time.
+        if json.is_ascii() && !json.as_bytes().contains(&0x7f) {
             return Ok(json);
         }
+        let is_obeyed = |char: char| char > '~' && char.escape_debug().len() > 1;
         let mut escaped = String::with_capacity(json.len() + 16);
         for char in json.chars() {
             match is_obeyed(char) {

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,11 +31,11 @@ use super::Event;
 use crate::server::Part;
 use crate::settings::{Faults, LogFormat, LogLevel, LogSettings};
 
-/// The `tracing` target of the session log.
-const SESSION: &str = "longshore::session";
+/// The `tracing` target of the session log. A filter takes targets by how they begin, so none of ours begins like a module.
+const SESSION: &str = "longshore::log::session";
 
 /// The target of the session log's events in the journal.
-const JOURNAL: &str = "longshore::journal";
+const JOURNAL: &str = "longshore::log::journal";
 
 /// How long the first event of a bunch waits for company. Waking this thread, and a write, for every single event cost
 /// a session a fifth of its small files a second.
@@ -80,7 +80,7 @@ impl Form {
 /// cannot be opened. The part has both logs follow reloads, which open the file anew even where nothing has changed: a
 /// program such as logrotate may have moved it away.
 pub fn init(settings: &LogSettings) -> io::Result<(SessionLog, Part)> {
-    let sink = Sink(Arc::new(Mutex::new(BufWriter::new(Output::open(settings.sessions.as_deref())?))));
+    let sink = Sink::new(Output::open(settings.sessions.as_deref())?);
     let in_journal = is_in_journal();
     let form = Arc::new(Mutex::new(Form::of_sessions(settings, in_journal)));
     // The format of a layer is part of its type, so there is one for each, and the other's filter lets nothing through.
@@ -267,9 +267,43 @@ impl Following {
     }
 }
 
+/// Says once that a log cannot be written, and once that it can again. It must not end the server.
+#[derive(Debug)]
+pub(super) struct Complaint {
+    log: &'static str,
+    made: AtomicBool,
+}
+
+impl Complaint {
+    pub fn about(log: &'static str) -> Self {
+        Self { log, made: AtomicBool::new(false) }
+    }
+
+    /// Whether the last attempt failed.
+    pub fn is_made(&self) -> bool {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// What became of an attempt.
+    pub fn follow(&self, written: &io::Result<()>) {
+        let log = self.log;
+        match (self.made.swap(written.is_err(), Ordering::Relaxed), written) {
+            (false, Err(error)) => tracing::error!(%error, "{log} cannot be written: what happens now is not in it"),
+            (true, Ok(())) => tracing::warn!("{log} is written again"),
+            _ => {}
+        }
+    }
+}
+
 /// Where the session log goes, buffered.
 #[derive(Debug, Clone)]
-struct Sink(Arc<Mutex<BufWriter<Output>>>);
+struct Sink(Arc<Mutex<BufWriter<Output>>>, Arc<Complaint>);
+
+impl Sink {
+    fn new(output: Output) -> Self {
+        Self(Arc::new(Mutex::new(BufWriter::new(output))), Arc::new(Complaint::about("the session log")))
+    }
+}
 
 #[derive(Debug)]
 enum Output {
@@ -295,8 +329,8 @@ impl Sink {
     }
 
     fn flush(&self) {
-        // A log that cannot be written must not end the server; the error shows in what is missing.
-        let _ = self.make_writer().flush();
+        let written = self.make_writer().flush();
+        self.1.follow(&written);
     }
 }
 

@@ -11,6 +11,7 @@ use chrono::{DateTime, Local, TimeZone};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::log::Complaint;
 use super::{Event, LoginOutcome, TransferOutcome, What};
 use crate::accounts::is_anonymous;
 use crate::server::Part;
@@ -18,12 +19,13 @@ use crate::settings::Faults;
 
 /// The log, whose file reloads open anew.
 #[derive(Debug, Clone)]
-pub struct Xferlog(Arc<Mutex<Option<File>>>);
+pub struct Xferlog(Arc<Mutex<Option<File>>>, Arc<Complaint>);
 
 impl Xferlog {
     /// Opens the file, if there is to be one; the part has it follow reloads.
     pub fn open(path: Option<&Path>) -> io::Result<(Self, Part)> {
-        let log = Self(Arc::new(Mutex::new(path.map(append_to).transpose()?)));
+        let complaint = Arc::new(Complaint::about("xferlog"));
+        let log = Self(Arc::new(Mutex::new(path.map(append_to).transpose()?)), complaint);
         let reopened = log.clone();
         let part: Part = Box::new(move |settings| {
             let file = settings.log.xferlog.as_deref().map(append_to).transpose();
@@ -60,8 +62,10 @@ impl Xferlog {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = file.as_mut() else { return };
         if let Some(line) = line(event, user.map_or("?", |user| user), &Local) {
-            // A log that cannot be written must not end the server.
-            let _ = file.write_all(line.as_bytes());
+            // A part of the line before may be there.
+            let begin = if self.1.is_made() { "\n" } else { "" };
+            let written = file.write_all([begin, &*line].concat().as_bytes());
+            self.1.follow(&written);
         }
     }
 }

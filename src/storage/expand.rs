@@ -134,7 +134,7 @@ pub(super) fn expand(storage: &Storage, cwd: &VirtualPath, pattern: &[u8]) -> Re
     let mut groups = Vec::new();
     for directory in found {
         let mut names = matching_names(storage, &directory.path, last, &mut budget)?;
-        storage.hide(&directory.path, &mut names);
+        storage.hide(&directory.path, &mut names)?;
         if !names.is_empty() {
             groups.push(Group::new(directory.path, directory.prefix, names));
         }
@@ -177,11 +177,8 @@ fn matching_names(
             return Ok(Vec::new());
         }
         return match budget.names(home, directory, component.len(), |name| pattern.matches(name)) {
-            Err(fault) if fault.kind != FaultKind::TooMuch => Ok(Vec::new()),
-            Ok(mut names) => {
-                storage.hide(directory, &mut names);
-                Ok(names)
-            }
+            Err(fault) if !matches!(fault.kind, FaultKind::TooMuch | FaultKind::Local) => Ok(Vec::new()),
+            Ok(mut names) => storage.hide(directory, &mut names).map(|()| names),
             fault => fault,
         };
     };

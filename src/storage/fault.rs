@@ -91,6 +91,12 @@ impl Fault {
         Self { kind, sentence }
     }
 
+    /// The same, where the error says nothing about the path but that the system could not look at it, for want of
+    /// descriptors or because of a broken disk.
+    pub(super) fn of_the_system(action: Action, path: &VirtualPath, error: &io::Error) -> Option<Self> {
+        Some(Self::from_io(action, path, error)).filter(|fault| fault.kind == FaultKind::Local)
+    }
+
     /// cap-std reports a path that leads out of the home as `PermissionDenied` without an errno.
     fn from_error_without_number(action: Action, path: &VirtualPath, error: &io::Error) -> Self {
         match error.kind() {

@@ -12,13 +12,16 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, XattrFlags};
-use rustix::fs::{fsetxattr, fstat, lgetxattr, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, XattrFlags};
+use rustix::fs::{fsetxattr, fstat, lgetxattr, openat, renameat, renameat_with, statat, unlinkat};
+use rustix::io::Errno;
 
 use super::broken::BrokenReplacements;
 use super::facts::FileId;
+use super::fault::Fault;
 use super::path::{RESERVED_PREFIX, VirtualPath};
 use super::quota::{Amount, Books};
+use super::rights::Action;
 
 /// One account's home directory, opened once and shared by its sessions.
 #[derive(Debug)]
@@ -80,16 +83,20 @@ impl Home {
     }
 
     /// `path` without symbolic links; the one at its end stays unless it is to be followed. `None` where its directory
-    /// cannot be found. What leads nowhere or out of the home stays as it is named: nothing comes of it.
-    pub(super) fn real_path(&self, path: &VirtualPath, follow: bool) -> Option<VirtualPath> {
-        if follow && let Ok(real) = self.dir.canonicalize(path.relative()) {
-            return Some(VirtualPath::from_relative(&real));
+    /// cannot be found. What leads nowhere or out of the home stays as it is named: nothing comes of it. The fault is one
+    /// [of the system](Fault::of_the_system).
+    pub(super) fn real_path(&self, path: &VirtualPath, follow: bool) -> Result<Option<VirtualPath>, Fault> {
+        let resolve = |path: &VirtualPath| match self.dir.canonicalize(path.relative()) {
+            Ok(real) => Ok(Some(VirtualPath::from_relative(&real))),
+            Err(error) => Fault::of_the_system(Action::List, path, &error).map_or(Ok(None), Err),
+        };
+        if follow && let Some(real) = resolve(path)? {
+            return Ok(Some(real));
         }
         if path.is_root() {
-            return None;
+            return Ok(None);
         }
-        let parent = self.dir.canonicalize(path.parent().relative()).ok()?;
-        Some(VirtualPath::from_relative(&parent).child(path.name()))
+        Ok(resolve(&path.parent())?.map(|parent| parent.child(path.name())))
     }
 
     /// The account that has made what `path` itself is, where that is on record.
@@ -154,6 +161,23 @@ pub(super) fn open_name(directory: impl AsFd, name: &CStr, flags: OFlags, mode: 
 /// What `name` in `directory` is, a symbolic link for itself.
 pub(super) fn stat_name(directory: impl AsFd, name: &CStr) -> rustix::io::Result<Stat> {
     statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Renames to a name that nothing has; the error is `EXIST` where something does.
+pub(super) fn rename_to_new(
+    directory: impl AsFd,
+    name: &CStr,
+    new_directory: impl AsFd,
+    new: &CStr,
+) -> rustix::io::Result<()> {
+    match renameat_with(&directory, name, &new_directory, new, RenameFlags::NOREPLACE) {
+        // Some file systems cannot; there a look has to do.
+        Err(Errno::INVAL | Errno::NOSYS) => match stat_name(&new_directory, new) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(_) => renameat(directory, name, new_directory, new),
+        },
+        done => done,
+    }
 }
 
 /// A handle of the same directory that can be read and synced.

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, unlinkat};
 
+use sha2::{Digest, Sha256};
+
 use super::broken::BrokenReplacements;
 use super::facts::FileId;
 use super::home::{open_name, readable, stat_name};
@@ -17,6 +19,14 @@ use super::path::RESERVED_PREFIX;
 /// What the temporary file is called that is to replace `old`; `salt` makes it a name of its own.
 pub(super) fn temporary_name(old: FileId, salt: &str) -> Vec<u8> {
     [RESERVED_PREFIX, format!("{:x}-{salt}", old.inode).as_bytes()].concat()
+}
+
+/// What a new file is called that gets its `name` when it is complete.
+pub(super) fn hidden_name(name: &CStr) -> Vec<u8> {
+    // The name itself may be as long as a name can be.
+    let digest = Sha256::digest(name.to_bytes());
+    let digits: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    [RESERVED_PREFIX, b"new-", digits.as_bytes()].concat()
 }
 
 /// What a directory is called while it is made: a name of its own each time.

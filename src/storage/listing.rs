@@ -104,6 +104,8 @@ pub struct Listing {
     writer: Writer,
     groups: vec::IntoIter<Group>,
     current: Option<Current>,
+    /// Why the first of those is missing that are.
+    missing: Option<Fault>,
 }
 
 /// The group whose lines are being written.
@@ -146,7 +148,7 @@ impl Storage {
             groups.reverse();
         }
         let writer = Writer { storage: self.clone(), style };
-        Ok(Listing { writer, groups: groups.into_iter(), current: None })
+        Ok(Listing { writer, groups: groups.into_iter(), current: None, missing: None })
     }
 
     /// What is there under the name that the client wrote.
@@ -168,7 +170,7 @@ impl Storage {
         }
         let prefix = if style == Style::Names { prefix(&request.argument) } else { Vec::new() };
         let mut names = Budget::new().names(&self.home, &path, 0, |name| request.shows(name))?;
-        self.hide(&path, &mut names);
+        self.hide(&path, &mut names)?;
         let with_itself = match style {
             // cdir and pdir, as ProFTPD and Pure-FTPd send them (RFC 3659, section 7.5.1).
             Style::Machine(_) => true,
@@ -183,17 +185,24 @@ impl Storage {
 impl Storage {
     /// Takes out of the names in `directory` what the session may do nothing with, and what is not its own where it sees
     /// only that.
-    pub(super) fn hide(&self, directory: &VirtualPath, names: &mut Vec<CString>) {
+    pub(super) fn hide(&self, directory: &VirtualPath, names: &mut Vec<CString>) -> Result<(), Fault> {
         let own_only = self.words(directory).own_only();
         if self.rights.uniform().is_some() && !own_only {
-            return;
+            return Ok(());
         }
-        let Ok(handle) = self.home.open_dir(directory) else { return names.clear() };
+        let handle = match self.home.open_dir(directory) {
+            Ok(handle) => handle,
+            Err(error) => {
+                names.clear();
+                return Fault::of_the_system(Action::List, directory, &error).map_or(Ok(()), Err);
+            }
+        };
         let around = Around::of(self, directory);
         names.retain(|name| {
             let own = || self.is_own(owner_of(&handle, name));
             !around.words(self, &handle, name).is_none() && (!own_only || own())
         });
+        Ok(())
     }
 }
 
@@ -208,7 +217,7 @@ struct Around {
 impl Around {
     fn of(storage: &Storage, path: &VirtualPath) -> Self {
         let matters = storage.rights.uniform().is_none();
-        let real = matters.then(|| storage.home.real_path(path, true)).flatten();
+        let real = matters.then(|| storage.home.real_path(path, true).ok().flatten()).flatten();
         Self { path: path.clone(), real }
     }
 
@@ -266,34 +275,46 @@ struct Seen {
 impl Listing {
     /// Appends the next lines, about 64 KiB of them, each with its CRLF. False means that there were none left.
     ///
-    /// What has vanished since its name was read is left out.
+    /// What has vanished since its name was read is left out, and what could not be looked at; see [`Listing::end`].
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let now = SystemTime::now();
         while out.len() - start < CHUNK {
             match &mut self.current {
                 Some(current) => match current.names.next() {
-                    Some(name) => self.writer.entry(out, current, &name, now),
+                    Some(name) => {
+                        let missing = self.writer.entry(out, current, &name, now).err();
+                        self.missing = self.missing.take().or(missing);
+                    }
                     None => self.current = None,
                 },
                 None => match self.groups.next() {
-                    Some(group) => self.current = self.writer.open(out, group, now),
+                    Some(group) => match self.writer.open(out, group, now) {
+                        Ok(current) => self.current = current,
+                        Err(missing) => self.missing = self.missing.take().or(Some(missing)),
+                    },
                     None => break,
                 },
             }
         }
         out.len() > start
     }
+
+    /// Whether all that there is was told: to a client that mirrors, what is missing without a word is gone.
+    pub fn end(self) -> Result<(), Fault> {
+        self.missing.map_or(Ok(()), Err)
+    }
 }
 
 impl Writer {
     /// Begins a group. `None` if its directory has vanished.
-    fn open(&self, out: &mut Vec<u8>, group: Group, now: SystemTime) -> Option<Current> {
-        let handle = match self.style {
-            Style::Names => None,
-            _ => Some(self.storage.home.open_dir(&group.directory).ok()?),
-        };
+    fn open(&self, out: &mut Vec<u8>, group: Group, now: SystemTime) -> Result<Option<Current>, Fault> {
         let path = group.directory;
+        let opened = (self.style != Style::Names).then(|| self.storage.home.open_dir(&path)).transpose();
+        let handle = match opened {
+            Ok(handle) => handle,
+            Err(error) => return Fault::of_the_system(Action::List, &path, &error).map_or(Ok(None), Err),
+        };
         if group.with_itself {
             self.around(out, &path, Place::Listed, b".", now);
             // What is above the home is nobody's business; `ls -a` in the root directory shows the root twice, too.
@@ -301,12 +322,12 @@ impl Writer {
                 self.around(out, &path.parent(), Place::Above, b"..", now);
             }
         }
-        Some(Current {
+        Ok(Some(Current {
             around: Around::of(&self.storage, &path),
             handle,
             names: group.names.into_iter(),
             label: group.label,
-        })
+        }))
     }
 
     fn around(&self, out: &mut Vec<u8>, path: &VirtualPath, place: Place, name: &[u8], now: SystemTime) {
@@ -316,7 +337,7 @@ impl Writer {
         }
     }
 
-    fn entry(&self, out: &mut Vec<u8>, current: &Current, name: &CStr, now: SystemTime) {
+    fn entry(&self, out: &mut Vec<u8>, current: &Current, name: &CStr, now: SystemTime) -> Result<(), Fault> {
         let shown = match &current.label {
             Label::Prefix(prefix) if prefix.is_empty() => Cow::Borrowed(name.to_bytes()),
             Label::Prefix(prefix) => Cow::Owned([prefix, name.to_bytes()].concat()),
@@ -325,10 +346,15 @@ impl Writer {
         let Some(handle) = &current.handle else {
             push_name(out, &shown);
             out.extend_from_slice(b"\r\n");
-            return;
+            return Ok(());
         };
-        let Ok(stat) = stat_name(handle, name) else { return };
-        let mut facts = Facts::from(&stat);
+        let mut facts = match stat_name(handle, name) {
+            Ok(stat) => Facts::from(&stat),
+            Err(error) => {
+                let path = current.around.path.child(name.to_bytes());
+                return Fault::of_the_system(Action::List, &path, &error.into()).map_or(Ok(()), Err);
+            }
+        };
         let mut target = None;
         if facts.kind == Kind::Link {
             match self.style {
@@ -343,6 +369,7 @@ impl Writer {
         }
         let words = current.around.words(&self.storage, handle, name);
         self.line(out, &facts, Seen { place: Place::Entry, words }, &shown, target.as_deref(), now);
+        Ok(())
     }
 
     fn line(&self, out: &mut Vec<u8>, facts: &Facts, seen: Seen, name: &[u8], target: Option<&[u8]>, now: SystemTime) {

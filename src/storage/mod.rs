@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Permissions, PermissionsExt};
-use rustix::fs::{AtFlags, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
-use rustix::fs::{fstat, fstatvfs, renameat_with, statat, utimensat};
+use rustix::fs::{AtFlags, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{fstat, fstatvfs, statat, utimensat};
 use rustix::io::Errno;
 
 pub use broken::BrokenReplacements;
@@ -40,6 +40,7 @@ pub use fault::{Fault, FaultKind};
 pub use hash::{Algorithm, Hasher};
 pub use home::Home;
 pub(crate) use home::record_owner;
+use home::rename_to_new;
 pub use leftovers::clear_leftovers;
 pub(crate) use leftovers::unfinished_name;
 pub use listing::{ListRequest, Listing, Style};
@@ -126,8 +127,10 @@ impl Storage {
         }
         let named = self.rights.at(path);
         match self.home.real_path(path, follow) {
-            Some(real) if real != *path => named.and(self.rights.at(&real)),
-            _ => named,
+            Ok(Some(real)) if real != *path => named.and(self.rights.at(&real)),
+            Ok(_) => named,
+            // It may lead anywhere.
+            Err(_) => Words::NONE,
         }
     }
 
@@ -237,11 +240,7 @@ impl Storage {
     fn rename_in_home(&self, from: &VirtualPath, to: &VirtualPath) -> io::Result<()> {
         if !self.words_at(to, false).allow(Action::Overwrite) {
             let (old, new) = (self.home.seat(from)?, self.home.seat(to)?);
-            match renameat_with(&old.directory, &old.name, &new.directory, &new.name, RenameFlags::NOREPLACE) {
-                // Some file systems cannot; there the look has to do.
-                Err(Errno::INVAL | Errno::NOSYS) => {}
-                done => return Ok(done?),
-            }
+            return Ok(rename_to_new(&old.directory, &old.name, &new.directory, &new.name)?);
         }
         let dir = self.home.dir();
         dir.rename(from.relative(), dir, to.relative())
@@ -262,8 +261,8 @@ impl Storage {
     /// Whether the directory `from` may become `to`. Rules for what is in it would not move along.
     fn permit_moving(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), Fault> {
         let differ = |path: &VirtualPath| {
-            let real = || self.home.real_path(path, false);
-            self.rights.differ_below(path) || real().is_some_and(|real| self.rights.differ_below(&real))
+            let differs = |real: Option<VirtualPath>| real.is_some_and(|real| self.rights.differ_below(&real));
+            self.rights.differ_below(path) || self.home.real_path(path, false).map_or(true, differs)
         };
         if self.rights.uniform().is_some() || !(differ(from) || differ(to)) {
             return Ok(());

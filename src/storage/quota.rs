@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -102,16 +102,18 @@ impl Books {
     }
 
     /// Held while something gets, changes or loses its name, from the look at it to its place in the books: two who take the
-    /// same name away would count it out twice.
-    pub fn names(&self) -> MutexGuard<'_, ()> {
-        match self.names.try_lock() {
+    /// same name away would count it out twice. Where nobody has a quota there is none: a disk that hangs below a home
+    /// would hold up all of that.
+    pub fn names(&self) -> Option<MutexGuard<'_, ()>> {
+        self.pages().counted?;
+        Some(match self.names.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             // To delete a large file can take the disk a while, and others need this thread.
             Err(TryLockError::WouldBlock) => {
                 block_in_place(|| self.names.lock().unwrap_or_else(PoisonError::into_inner))
             }
-        }
+        })
     }
 
     /// Takes out what has lost its name.
@@ -328,14 +330,15 @@ impl Drop for Bill {
     }
 }
 
-/// Everything below `root`, symbolic links for themselves. What cannot be read is passed over.
+/// Everything below `root`, symbolic links for themselves. What cannot be read below it is passed over: its owner may have
+/// closed it, and has to come in to open it again.
 fn count(root: &Dir) -> io::Result<Amount> {
     let mut used = Amount::default();
     // Paths and not handles: a wide tree would need too many of those.
     let mut pending = vec![PathBuf::from(".")];
     while let Some(path) = pending.pop() {
         let Ok(directory) = root.open_dir(&path) else { continue };
-        for_each_name(directory.as_fd(), |name| {
+        let read = for_each_name(directory.as_fd(), |name| {
             if let Ok(stat) = stat_name(&directory, name) {
                 let facts = Facts::from(&stat);
                 used = used.plus(Amount::of(&facts));
@@ -344,7 +347,12 @@ fn count(root: &Dir) -> io::Result<Amount> {
                 }
             }
             true
-        })?;
+        });
+        match read {
+            Err(error) if path == Path::new(".") => return Err(error),
+            Err(error) => tracing::warn!(%error, ?path, "a directory is not counted for its quota"),
+            Ok(()) => {}
+        }
     }
     Ok(used)
 }

@@ -1,7 +1,8 @@
 //! Uploads that never leave a damaged file behind.
 //!
 //! A new name is written in place: when the upload breaks, what arrived stays, and REST or APPE resume it. What would
-//! replace bytes of an existing file is written to a temporary file beside it and takes its name only when complete.
+//! replace bytes of an existing file is written to a temporary file beside it and takes its name only when complete, and
+//! so is what is handed in.
 //! One upload to a name at a time: `flock` on the file says so to our own sessions and to other servers alike.
 
 use std::ffi::CString;
@@ -18,8 +19,8 @@ use super::Storage;
 use super::broken::BrokenReplacements;
 use super::facts::{Facts, FileId, Kind};
 use super::fault::{Fault, FaultKind};
-use super::home::{Seat, open_name, readable, record_owner};
-use super::leftovers::temporary_name;
+use super::home::{Seat, open_name, readable, record_owner, rename_to_new, stat_name};
+use super::leftovers::{hidden_name, temporary_name};
 use super::path::VirtualPath;
 use super::quota::{Amount, Became, Bill};
 use super::rights::Action;
@@ -50,7 +51,10 @@ pub enum Start {
 pub struct Upload {
     file: File,
     path: VirtualPath,
+    /// The name that the file has now.
     seat: Seat,
+    /// The one in the same directory that it gets when it is complete, where that is another.
+    becomes: Option<CString>,
     action: Action,
     start: u64,
     position: u64,
@@ -59,8 +63,6 @@ pub struct Upload {
     /// Whether `write_all` was called, if only with no bytes. Where the data connection never came about it was not, and
     /// the client may go on as if it had not tried.
     attempted: bool,
-    /// Whether nothing of it stays when it breaks.
-    whole_only: bool,
     finished: bool,
     bill: Bill,
 }
@@ -68,7 +70,6 @@ pub struct Upload {
 /// What an upload that replaces a file has to put right when it ends.
 #[derive(Debug)]
 struct Replacing {
-    temporary: CString,
     old: FileId,
     broken: Arc<BrokenReplacements>,
     /// Its lock keeps other uploads away from the old file.
@@ -134,12 +135,13 @@ impl Upload {
     }
 
     /// Makes the upload last: under its final name, and on the disk where that was asked for.
-    pub fn finish(mut self) -> Result<(), Fault> {
+    pub fn finish(&mut self) -> Result<(), Fault> {
         debug_assert!(self.is_ready(), "a file without its head is not whole");
-        if self.fsync {
-            self.file.sync_all().map_err(|error| self.fault(&error))?;
-        }
+        let written = if self.fsync { self.file.sync_all() } else { self.flush() };
+        written.map_err(|error| self.fault(&error))?;
         self.take_name()?;
+        // The next upload need not wait until this one is dropped.
+        let _ = flock(&self.file, FlockOperation::Unlock);
         if self.fsync {
             // The name, too, is on the disk only when its directory is.
             let synced = readable(&self.seat.directory).and_then(fsync);
@@ -148,24 +150,37 @@ impl Upload {
         Ok(())
     }
 
+    /// What a network's disk does not take of the bytes it says at a close only. The lock is another descriptor's.
+    fn flush(&self) -> io::Result<()> {
+        match self.file.try_clone() {
+            Ok(second) => Ok(nix::unistd::close(second)?),
+            // There are no descriptors left: the long way.
+            Err(_) => self.file.sync_all(),
+        }
+    }
+
     fn take_name(&mut self) -> Result<(), Fault> {
         let home = self.bill.home();
         let _names = home.books().names();
-        let Some(replacing) = &self.replacing else {
+        let Some(new) = &self.becomes else {
             self.finished = true;
             self.settle_in_place();
             return Ok(());
         };
-        // It was charged for what it adds to the old file. When that has gone from under its name meanwhile, it counts no
-        // more, or elsewhere.
-        let there = self.seat.stat().ok().map(|stat| Facts::from(&stat));
-        if there.is_none_or(|there| FileId::from(&there) != replacing.old) {
-            self.bill.pay_whole(there.as_ref())?;
-        }
         let Seat { directory, name } = &self.seat;
-        renameat(directory, &replacing.temporary, directory, name).map_err(|error| self.fault(&error.into()))?;
-        replacing.broken.forget(replacing.old);
-        (self.replacing, self.finished) = (None, true);
+        if let Some(replacing) = &self.replacing {
+            // It was charged for what it adds to the old file. When that has gone from under its name meanwhile, it counts
+            // no more, or elsewhere.
+            let there = stat_name(directory, new).ok().map(|stat| Facts::from(&stat));
+            if there.is_none_or(|there| FileId::from(&there) != replacing.old) {
+                self.bill.pay_whole(there.as_ref())?;
+            }
+            renameat(directory, name, directory, new).map_err(|error| self.fault(&error.into()))?;
+            replacing.broken.forget(replacing.old);
+        } else {
+            rename_to_new(directory, name, directory, new).map_err(|error| self.fault(&error.into()))?;
+        }
+        self.finished = true;
         self.bill.settle(Became::Bytes(self.position));
         Ok(())
     }
@@ -188,18 +203,14 @@ impl Drop for Upload {
         }
         let home = self.bill.home();
         let _names = home.books().names();
-        if let Some(replacing) = &self.replacing {
-            if self.attempted {
-                replacing.broken.remember(replacing.old);
-            }
-            // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
-            let _ = unlinkat(&self.seat.directory, &replacing.temporary, AtFlags::empty());
-            self.bill.settle(Became::Nothing);
-            return;
+        if let (Some(replacing), true) = (&self.replacing, self.attempted) {
+            replacing.broken.remember(replacing.old);
         }
         // A data connection that never came about leaves no empty file behind.
-        let is_waste = self.action == Action::Create && (self.whole_only || self.written() == 0);
-        if is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done) {
+        let is_waste = self.becomes.is_some() || self.action == Action::Create && self.written() == 0;
+        let gone = is_waste && self.seat.unlink(&self.file).is_ok_and(|done| done);
+        // A temporary file that cannot be removed is hidden, and cleared when the server starts again.
+        if gone || self.becomes.is_some() {
             self.bill.settle(Became::Nothing);
         } else {
             self.settle_in_place();
@@ -344,6 +355,34 @@ impl Request<'_> {
         if let Start::Offset(offset @ 1..) = start {
             return Err(self.past_the_end(offset, 0));
         }
+        match self.storage.words(&self.path).keeps_versions() {
+            true => self.make_hidden(seat),
+            false => self.make(seat),
+        }
+    }
+
+    /// As [`make`](Self::make), but the file gets its name when it is complete. Its temporary one depends on that, so that
+    /// of two uploads one has it.
+    fn make_hidden(&self, seat: Seat) -> Result<Option<Upload>, Fault> {
+        let Seat { directory, name } = seat;
+        let is_taken = |directory: &OwnedFd| match stat_name(directory, &name) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(self.fault(Action::Create, error)),
+        };
+        if is_taken(&directory)? {
+            return Ok(None);
+        }
+        let hidden = CString::new(hidden_name(&name)).map_err(|error| self.fault(Action::Create, error))?;
+        let Some(mut upload) = self.make(Seat { directory, name: hidden })? else { return Ok(None) };
+        // The name may have been given since the look.
+        let is_free = !is_taken(&upload.seat.directory)?;
+        upload.becomes = Some(name);
+        Ok(is_free.then_some(upload))
+    }
+
+    /// A new file, unless the name is taken.
+    fn make(&self, seat: Seat) -> Result<Option<Upload>, Fault> {
         let allowance = &self.storage.allowance;
         allowance.has_room(true)?;
         let _names = self.storage.home.books().names();
@@ -361,9 +400,7 @@ impl Request<'_> {
                 if let (Some(owner), true) = (&self.storage.owner, self.storage.words(&self.path.parent()).own_only()) {
                     record_owner(&file, owner);
                 }
-                let mut upload = self.upload(file, seat, Action::Create, 0, allowance.bill_in_place(id, 0, true));
-                upload.whole_only = self.storage.words(&self.path).keeps_versions();
-                Ok(Some(upload))
+                Ok(Some(self.upload(file, seat, Action::Create, 0, allowance.bill_in_place(id, 0, true))))
             }
             Err(error) => {
                 allowance.release(Amount::ONE_FILE);
@@ -428,11 +465,14 @@ impl Request<'_> {
     }
 
     fn replace(&self, old_file: File, old: FileId, facts: &Facts, head: u64, seat: Seat) -> Result<Upload, Fault> {
-        let (file, temporary) = self.temporary(&seat.directory, old)?;
+        let Seat { directory, name } = seat;
+        let (file, temporary) = self.temporary(&directory, old)?;
         let broken = Arc::clone(self.storage.home.broken());
         let bill = self.storage.allowance.bill_of_replacement(Amount::of(facts).bytes);
+        let seat = Seat { directory, name: temporary };
         let mut upload = self.upload(file, seat, Action::Overwrite, head, bill);
-        upload.replacing = Some(Replacing { temporary, old, broken, old_file, head_left: head });
+        upload.becomes = Some(name);
+        upload.replacing = Some(Replacing { old, broken, old_file, head_left: head });
         // Only root may give files away; others still keep the group where it is one of theirs.
         let (owner, group) = (Uid::from_raw(facts.uid), Gid::from_raw(facts.gid));
         let _ = fchown(&upload.file, Some(owner), Some(group)).or_else(|_| fchown(&upload.file, None, Some(group)));
@@ -476,13 +516,13 @@ impl Request<'_> {
             file,
             path,
             seat,
+            becomes: None,
             action,
             start,
             position: start,
             fsync: self.fsync,
             replacing: None,
             attempted: false,
-            whole_only: false,
             finished: false,
             bill,
         }

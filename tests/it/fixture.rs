@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,19 @@ pub fn left_out(what: &str) {
     std::io::stderr().write_all(format!("\nnote: {what}\n").as_bytes()).unwrap();
 }
 
+/// Whether this user may mount disks and make networks for a server of a test's own. If not, the output says what was
+/// left out, and `LONGSHORE_REQUIRE_NAMESPACES` turns that into a failure.
+pub fn may_mount() -> bool {
+    let mut trial = Command::new("unshare");
+    trial.args(["--mount", "--net", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null());
+    let may = trial.status().is_ok_and(|status| status.success());
+    assert!(may || std::env::var_os("LONGSHORE_REQUIRE_NAMESPACES").is_none(), "no namespace can be had here");
+    if !may {
+        left_out("this user may not mount disks; the tests of broken ones were left out (they need root)");
+    }
+    may
+}
+
 /// Bytes that repeat nowhere near and hold every value, line ends included; the same for the same seed.
 pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -74,9 +88,11 @@ pub struct Builder {
     accounts_section: Vec<String>,
     log_format: &'static str,
     under: Vec<String>,
+    stdin: Stdio,
     root_in_namespace: bool,
     admin: bool,
     log: Vec<String>,
+    sessions: &'static str,
     metrics: &'static str,
     page: &'static str,
 }
@@ -151,6 +167,12 @@ impl Builder {
         self
     }
 
+    /// The session log's file, beside the directory that is served or below `root`.
+    pub fn session_log(mut self, name: &'static str) -> Self {
+        self.sessions = name;
+        self
+    }
+
     /// Serves metrics on a port of its own; see [`Server::metrics`].
     pub fn metrics(mut self) -> Self {
         self.metrics = "[metrics]\nlisten = [\"127.0.0.1:0\"]\n";
@@ -216,19 +238,25 @@ impl Builder {
         self
     }
 
-    /// Serves an empty disk of this size, which is mounted for the server alone. `None`, with a note in the test's
-    /// output, where this user may not mount anything.
+    /// Serves an empty disk of this size, which is mounted for the server alone; `None` where this user may not mount.
     pub fn disk_of(mut self, size: &str) -> Option<Self> {
         const MOUNT: &str = "mount -t tmpfs -o \"size=$0\" none \"$1\" && shift && exec \"$@\"";
         let root = self.dir.path().join("root").to_str().unwrap().to_owned();
         self.under = ["unshare", "--mount", "sh", "-c", MOUNT, size, &root].map(str::to_owned).into();
         self.root_in_namespace = true;
-        let mounted = Command::new(&self.under[0]).args(&self.under[1..]).arg("true").stderr(Stdio::null()).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(self);
-        }
-        left_out("this user may not mount a small disk; the tests of a full one were left out");
-        None
+        may_mount().then_some(self)
+    }
+
+    /// The same with the disk of an open `/dev/fuse` at `place` below the root, whose directory is made.
+    pub fn fuse(mut self, place: &str, device: OwnedFd) -> Option<Self> {
+        const MOUNT: &str = "mount -i -t fuse -o fd=0,rootmode=40000,user_id=0,group_id=0,allow_other none \"$0\" && \
+                             exec \"$@\" </dev/null";
+        let place = self.dir.path().join("root").join(place);
+        fs::create_dir_all(&place).unwrap();
+        self.under = ["unshare", "--mount", "sh", "-c", MOUNT, place.to_str().unwrap()].map(str::to_owned).into();
+        self.stdin = device.into();
+        self.root_in_namespace = true;
+        may_mount().then_some(self)
     }
 
     /// A file below the root, there before the server starts.
@@ -265,7 +293,7 @@ impl Builder {
             tls = self.tls.join("\n"),
             limits = self.limits.join("\n"),
             format = self.log_format,
-            sessions = dir.join("sessions.json"),
+            sessions = dir.join(self.sessions),
             log = self.log.join("\n"),
             metrics = self.metrics,
             page = self.page,
@@ -287,7 +315,7 @@ impl Builder {
         }
         // Off this terminal, if there is one: on it SIGHUP would end the server.
         let words = self.under.iter().map(String::as_str).chain([LONGSHORE, "--config"]);
-        let mut process = Process::spawn(Command::new("setsid").args(words).arg(&config));
+        let mut process = Process::spawn_with(Command::new("setsid").args(words).arg(&config), self.stdin);
         let addresses = process.listening(self.listen.len() + self.implicit.len());
         let namespace = self.root_in_namespace.then(|| PathBuf::from(format!("/proc/{}/root", process.child.id())));
         Server { dir: self.dir, process, addresses, namespace }
@@ -356,9 +384,11 @@ impl Server {
             accounts_section: Vec::new(),
             log_format: "json",
             under: Vec::new(),
+            stdin: Stdio::null(),
             root_in_namespace: false,
             admin: false,
             log: Vec::new(),
+            sessions: "sessions.json",
             metrics: "",
             page: "",
         }
@@ -505,10 +535,27 @@ impl Server {
 
     /// Kills it, and starts it anew in the same directory.
     pub fn kill_and_start_again(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
         self.process.signal(Signal::KILL);
         self.process.wait();
+    }
+
+    /// Starts it anew in the same directory, when it has ended.
+    pub fn start_again(&mut self) {
         self.process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(self.beside("longshore.toml")));
         self.addresses = self.process.listening(self.addresses.len());
+    }
+
+    /// The same, and kills it after this time, whether it listens by then or not.
+    pub fn start_and_kill(&mut self, after: Duration) {
+        self.process = Process::spawn(Command::new(LONGSHORE).arg("--config").arg(self.beside("longshore.toml")));
+        thread::sleep(after);
+        self.kill();
     }
 
     /// Its process's number.
@@ -558,7 +605,12 @@ pub struct Process {
 impl Process {
     /// Starts it with its output captured and no input.
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn_with(command, Stdio::null())
+    }
+
+    /// The same with this as its input.
+    fn spawn_with(command: &mut Command, stdin: Stdio) -> Self {
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Arc::default();
         let stderr = Arc::default();
         let readers = vec![

@@ -1,12 +1,12 @@
 //! What a client can exhaust, and the clocks.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::fixture::{LONGSHORE, Server, left_out, poll};
+use crate::fixture::{DEADLINE, LONGSHORE, Server, left_out, poll};
 use crate::ftp::{Flood, Ftp, connect_from, read_to_end};
 
 #[test]
@@ -199,6 +199,19 @@ fn a_server_without_descriptors_warns_once_and_recovers() {
     let mut ftp = poll(login).expect("it serves again");
     ftp.login("anonymous", "x");
     assert_eq!(ftp.get("RETR x"), b"x");
+}
+
+#[test]
+fn who_reads_no_replies_has_no_more_time_for_a_login_than_others() {
+    let server = Server::builder().server("login_timeout = 2").start();
+    let stream = TcpStream::connect(server.address()).unwrap();
+    crate::ftp::fill(&stream, b"HELP\r\n");
+    // It goes on reading a little now and then, so that something always moves.
+    let closed = poll(|| {
+        let _ = (&stream).read(&mut [0; 512]);
+        server.events().into_iter().find(|event| event["event"] == "session_closed")
+    });
+    assert_eq!(closed.expect("the session ends")["reason"], "login_timeout");
 }
 
 /// Passwords are checked one after the other, and that takes a moment; nobody is told that his is wrong.
@@ -400,6 +413,30 @@ fn silent_connections_of_one_address_make_way_for_other_addresses() {
     assert!(is_let_in(&server, client(4)));
     silent[1].read(421);
     silent[2].login("anonymous", "x");
+}
+
+#[test]
+fn who_waits_for_a_handshake_or_a_turn_to_log_in_makes_way_too() {
+    let server = Server::builder().tls(&[]).implicit().limits("max_unauthenticated = 2").start();
+    let _silent = [0; 2].map(|_| connect_from(client(1), server.implicit()).unwrap());
+    assert!(is_let_in(&server, client(2)));
+    assert_eq!(server.event("session_closed")["reason"], "made_way");
+    let server = Server::builder().limits("max_unauthenticated = 2").limits("login_attempts = 9").start();
+    let mut guessing = [0; 2].map(|_| Ftp::connect_from(client(1), server.address()));
+    for failures in 0..5 {
+        guessing[0].wait_for(DEADLINE * 2);
+        guessing[0].expect(331, "USER bob");
+        guessing[0].send("PASS x");
+        if failures < 4 {
+            guessing[0].read(530);
+        }
+    }
+    // This one waits for eight seconds.
+    server.event_where("login_delayed", |event| event["seconds"] == 8);
+    let began = Instant::now();
+    assert!(is_let_in(&server, client(2)));
+    guessing[0].read(421);
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod clients;
 mod data_ports;
 mod doctor;
 mod embedded;
+mod faults;
 mod fixture;
 mod ftp;
 mod image;

@@ -165,7 +165,8 @@ impl TaskWork {
             return Judgement::NothingAsked;
         }
         let left = self.paused_until.map_or(TimeDelta::zero(), |until| until - entry.time);
-        if left > TimeDelta::zero() {
+        // Longer than a pause it is only where the clock was set back.
+        if left > TimeDelta::zero() && left <= PAUSE {
             // Begun seconds count.
             return Judgement::Paused((left.num_milliseconds() + 999) / 1000);
         }

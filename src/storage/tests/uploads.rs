@@ -241,7 +241,7 @@ fn one_upload_to_a_name_at_a_time() {
     let fixture = Fixture::new();
     let begin = |path: &VirtualPath, start| fixture.storage.begin_upload(path, start, false);
     for file in [fixture.write("old", "old"), path("new")] {
-        let first = begin(&file, Start::Beginning).unwrap();
+        let mut first = begin(&file, Start::Beginning).unwrap();
         for start in [Start::Beginning, Start::End] {
             assert_eq!(kind(begin(&file, start)), FaultKind::Busy);
         }

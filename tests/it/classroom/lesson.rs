@@ -117,6 +117,40 @@ fn answers_can_be_uploaded() {
 }
 
 #[test]
+fn a_home_that_the_teacher_made_anew_is_another_chance() {
+    let mut lab = Lab::new(1);
+    let clean = |lab: &Lab, names: &[&str]| {
+        let mut ftp = lab.login(0);
+        ftp.expect(250, "CWD /quest/clean");
+        names.iter().for_each(|name| drop(ftp.expect(250, format!("DELE {name}"))));
+        ftp.expect(200, "SITE TASKS").text().contains("[x] C7")
+    };
+    assert!(!clean(&lab, &["keep.me"]));
+    lab.done(&["reset", "class", "--yes"]);
+    assert!(!clean(&lab, &["a.tmp", "keep.me"]));
+    lab.stop();
+    lab.done(&["reset", "class", "--yes"]);
+    lab.start();
+    assert!(!clean(&lab, &["b.tmp", "c.tmp", "z.tmp"]), "a.tmp is there again");
+    assert!(clean(&lab, &["a.tmp"]));
+}
+
+#[test]
+fn answers_are_in_the_journal_and_in_no_log() {
+    let lab = Lab::new(1);
+    let mut ftp = lab.login(0);
+    right(&mut ftp, "A2", format!("{} user", lab.address().port()));
+    ftp.expect(221, "QUIT");
+    let log = poll(|| {
+        let log = fs::read_to_string(lab.path("sessions.log")).unwrap_or_default();
+        log.contains("closed: quit").then_some(log)
+    });
+    let log = log.unwrap();
+    assert!(log.contains("SITE ANSWER A2 ***: 200"), "{log}");
+    assert!(fs::read_to_string(lab.path("journal.jsonl")).unwrap().contains(" user\",\"via\":\"session\""));
+}
+
+#[test]
 fn the_teacher_decides_with_and_without_a_running_server() {
     let mut lab = Lab::new(2);
     let mut ftp = lab.login(0);
