@@ -1,8 +1,9 @@
 //! HTTP listeners: connections in bounds, for whatever router is served on them.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
@@ -18,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections at the same time to one listener; further ones wait in the kernel's queue.
 pub const CONNECTIONS: usize = 512;
+
+/// How many of them may be one address's, so that it keeps nobody else out; further ones are closed at once. It may be a
+/// whole class behind a router.
+const OF_AN_ADDRESS: usize = 384;
 
 /// How long a client may take to send the head of a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -43,7 +48,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 
 /// Serves `router`, which finds the client's address in `ConnectInfo`, until `stop` is cancelled, which ends all connections.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let (places, addresses) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Addresses::default()));
     let accept = async {
         loop {
             // It is never closed.
@@ -52,6 +57,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
+            let Some(own) = addresses.enter(client.ip()) else { continue };
             bound(&stream);
             let router = router.clone().layer(Extension(ConnectInfo(client)));
             let (service, stop) = (TowerToHyperService::new(router), stop.clone());
@@ -61,7 +67,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 let connection = http.serve_connection(TokioIo::new(stream), service);
                 // Whatever breaks a connection is the client's business.
                 let _ = stop.run_until_cancelled(connection).await;
-                drop(place);
+                drop((place, own));
             });
         }
     };
@@ -75,4 +81,58 @@ fn bound(stream: &TcpStream) {
     let _ = socket.set_tcp_user_timeout(Some(STALLED));
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     let _ = socket.set_tcp_nodelay(true);
+}
+
+/// How many connections each address has.
+#[derive(Debug, Default)]
+struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+/// A connection of an address, counted until it is dropped.
+#[derive(Debug)]
+struct Counted(Arc<Addresses>, IpAddr);
+
+impl Addresses {
+    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Counted> {
+        let mut counts = self.counts();
+        let count = counts.entry(ip).or_default();
+        if *count >= OF_AN_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Counted(Arc::clone(self), ip))
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Numbers are whole at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.0.counts();
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_leaves_room_for_others() {
+        let (addresses, [ip, other]) =
+            (Arc::new(Addresses::default()), ["192.0.2.7", "192.0.2.8"].map(|ip| ip.parse().unwrap()));
+        let mut held: Vec<_> = (0..OF_AN_ADDRESS).map(|_| addresses.enter(ip).unwrap()).collect();
+        assert!(addresses.enter(ip).is_none() && addresses.enter(other).is_some());
+        held.pop();
+        assert!(addresses.enter(ip).is_some());
+        held.clear();
+        assert!(addresses.counts().is_empty());
+    }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, available_parallelism};
@@ -95,7 +96,7 @@ fn run(args: &ServeArgs, beside: impl Begin) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::new().context("waiting for signals")?;
         let mut hangup = Hangup::new().context("waiting for signals")?;
         let server = Server::start_on(settings, service::inherited()?).await?;
-        let args = args.clone();
+        let (args, config) = (args.clone(), args.config.clone());
         server.reload_from(move || serve_settings(&args));
         server.on_reload(logs);
         let following = session_log.follow(server.events().subscribe()).context("starting the session log")?;
@@ -106,7 +107,7 @@ fn run(args: &ServeArgs, beside: impl Begin) -> anyhow::Result<ExitCode> {
         let beside = beside(&server, &stop_beside).await?;
         let page = serve_page(&server, beside.class, &stop_http).await?;
         let admin = open_admin_socket(&server, page.clone())?;
-        announce(&server, page.as_ref());
+        announce(&server, page.as_ref(), config.as_deref());
         service::ready();
         tokio::spawn(service::keep_watchdog_away());
         let status = tokio::spawn(service::keep_telling(server.clone(), "serving"));
@@ -297,12 +298,14 @@ fn is_ignored(status: &str) -> bool {
 }
 
 /// Says what is served. Where standard output is a stream of JSON objects, that is no place for it.
-fn announce(server: &Server, page: Option<&Page>) {
+fn announce(server: &Server, page: Option<&Page>, config: Option<&Path>) {
     let settings = server.settings();
     let mut text = announcement(&settings, &server.listeners());
     if let Some(links) = page.map(Page::links) {
         // The other link is a secret: it goes to a terminal, which nobody keeps, and into no log.
-        text += &if io::stdout().is_terminal() { format!("{links}\n") } else { links.public() };
+        let command =
+            config.map_or("longshore page".to_owned(), |file| format!("longshore page --config {}", file.display()));
+        text += &if io::stdout().is_terminal() { format!("{links}\n") } else { links.public(&command) };
     }
     match &settings.log {
         LogSettings { format: LogFormat::Json, sessions: None, .. } => {

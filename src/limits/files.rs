@@ -26,7 +26,7 @@ pub(crate) fn hard_limit() -> Option<u64> {
 
 /// The same advice for a process with this limit.
 pub(crate) fn within(settings: &Settings, listeners: usize, limit: Option<u64>) -> Option<String> {
-    let http = settings.metrics.listen.len() * (1 + http::CONNECTIONS);
+    let http = (settings.metrics.listen.len() + settings.page.listen.len()) * (1 + http::CONNECTIONS);
     too_few(settings.limits.max_sessions, listeners + http, limit)
 }
 

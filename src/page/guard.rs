@@ -6,12 +6,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
 
 /// No script, style or picture but the page's own files, and nothing that makes markup out of text.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -27,6 +29,9 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()"),
 ];
 
+/// How long something that is sent may take, with what is done about it.
+const POST_LIMIT: Duration = Duration::from_secs(30);
+
 /// The names besides addresses and `localhost` by which the page may be called.
 pub(super) type Hosts = Arc<[String]>;
 
@@ -34,6 +39,11 @@ pub(super) type Hosts = Arc<[String]>;
 pub(super) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
     let mut response = match refusal(request.method(), request.headers(), &hosts) {
         Some((status, why)) => (status, why).into_response(),
+        // Only a feed may take as long as it likes, and nobody sends one.
+        None if *request.method() == Method::POST => match timeout(POST_LIMIT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        },
         None => next.run(request).await,
     };
     let headers = response.headers_mut();

@@ -35,6 +35,8 @@ pub(super) type Rows = BTreeMap<RowId, Arc<Row>>;
 pub(super) struct Hub {
     server: Server,
     names: Arc<Names>,
+    /// The range of the server's own kernel.
+    kernel_range: [u16; 2],
     state: Mutex<Hubbed>,
     changes: broadcast::Sender<Arc<Change>>,
 }
@@ -63,7 +65,6 @@ pub(super) struct Facts {
     passive_range: [u16; 2],
     passive_used: usize,
     passive_all: usize,
-    /// The range of the server's own kernel.
     kernel_range: [u16; 2],
     left_out: usize,
     switches: Switches,
@@ -102,17 +103,25 @@ impl fmt::Debug for Hub {
 impl Hub {
     pub fn new(server: &Server, names: Arc<Names>, switches: Switches) -> Self {
         let rules = Arc::new(Rules { switches, names: Arc::clone(&names) });
+        let kernel = kernel_range();
+        let kernel_range = [*kernel.start(), *kernel.end()];
         let state = Hubbed {
             model: Model::default(),
             number: 0,
             rows: Rows::new(),
-            facts: Arc::new(Facts::of(server, &Rows::new(), 0, switches)),
+            facts: Arc::new(Facts::of(server, kernel_range, &Rows::new(), 0, switches)),
             histogram: Arc::new([0; BINS]),
             board: None,
             rules,
             history: History::default(),
         };
-        Self { server: server.clone(), names, state: Mutex::new(state), changes: broadcast::Sender::new(HELD) }
+        Self {
+            server: server.clone(),
+            names,
+            kernel_range,
+            state: Mutex::new(state),
+            changes: broadcast::Sender::new(HELD),
+        }
     }
 
     /// Follows the events until the server is gone.
@@ -169,7 +178,8 @@ impl Hub {
                 None => {}
             }
         }
-        let facts = Facts::of(&self.server, &state.rows, state.model.left_out(), state.rules.switches);
+        let facts =
+            Facts::of(&self.server, self.kernel_range, &state.rows, state.model.left_out(), state.rules.switches);
         if *state.facts != facts {
             state.facts = Arc::new(facts);
             news.facts = Some(Arc::clone(&state.facts));
@@ -290,9 +300,9 @@ impl Facts {
         self.left_out
     }
 
-    fn of(server: &Server, rows: &Rows, left_out: usize, switches: Switches) -> Self {
+    fn of(server: &Server, kernel_range: [u16; 2], rows: &Rows, left_out: usize, switches: Switches) -> Self {
         let open = |kind: Kind| rows.values().filter(move |row| row.kind == kind && row.state == State::Established);
-        let (settings, kernel) = (server.settings(), kernel_range());
+        let settings = server.settings();
         let passive = &settings.server.passive_ports;
         let (passive_used, passive_all) = server.passive_ports();
         Self {
@@ -303,7 +313,7 @@ impl Facts {
             passive_range: [*passive.start(), *passive.end()],
             passive_used,
             passive_all,
-            kernel_range: [*kernel.start(), *kernel.end()],
+            kernel_range,
             left_out,
             switches,
         }

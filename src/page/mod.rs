@@ -133,7 +133,8 @@ impl Page {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|address| reachable(*address)).collect();
         let link = |behind: &str| addresses.iter().map(|address| format!("http://{address}/{behind}")).collect();
         // What is behind the # stays in the browser, and so out of every log.
-        Links { everybody: link(""), teacher: link(&format!("teacher#{}", self.0.door.token().reveal())) }
+        let students = if self.0.class.is_some() { link("student") } else { Vec::new() };
+        Links { everybody: link(""), students, teacher: link(&format!("teacher#{}", self.0.door.token().reveal())) }
     }
 }
 
@@ -150,26 +151,30 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 pub struct Links {
     /// For everybody.
     pub everybody: Vec<String>,
+    /// For students, with alias and PIN; none where there is no class.
+    pub students: Vec<String>,
     /// For the teacher, or whoever runs the server: whoever has one may do everything.
     pub teacher: Vec<String>,
 }
 
 impl Links {
-    /// What may stand in a log.
-    pub fn public(&self) -> String {
-        let line = |link: &String| format!("live page:     {link}\n");
-        self.everybody.iter().map(line).collect::<String>() + "for you alone: `longshore page` tells the link\n"
+    /// What may stand in a log: the teacher's link is told by `command`.
+    pub fn public(&self, command: &str) -> String {
+        let mut text = String::new();
+        for (who, links) in [("live page:     ", &self.everybody), ("for students:  ", &self.students)] {
+            links.iter().for_each(|link| text += &format!("{who}{link}\n"));
+        }
+        text + &format!("for you alone: the link that `{command}` tells\n")
     }
 }
 
 impl fmt::Display for Links {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for link in &self.everybody {
-            writeln!(f, "live page:     {link}")?;
-        }
-        for link in &self.teacher {
-            writeln!(f, "for you alone: {link}")?;
-        }
-        Ok(())
+        let whose = [
+            ("live page:     ", &self.everybody),
+            ("for students:  ", &self.students),
+            ("for you alone: ", &self.teacher),
+        ];
+        whose.iter().try_for_each(|(who, links)| links.iter().try_for_each(|link| writeln!(f, "{who}{link}")))
     }
 }

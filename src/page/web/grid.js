@@ -28,7 +28,7 @@ export class Grid {
       "section",
       { class: "grid" },
       this.#title,
-      el("ul", { class: "legend" }, legend.map(({ sign, word, name }) => el("li", {}, el("span", { class: `state ${name}` }, sign), word))),
+      el("ul", { class: "legend" }, legend.map(({ sign, word, name }) => el("li", {}, el("span", { class: `progress ${name}` }, sign), word))),
       el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": text.gridCaption },
         el("table", {}, el("caption", {}, text.gridCaption), el("thead", {}, this.#head), this.#body)),
     );
@@ -75,7 +75,7 @@ export class Grid {
       const { sign, word, name } = STATES[letter];
       const isChange = cell.letter !== null;
       cell.letter = letter;
-      cell.shown.className = `state ${name}`;
+      cell.shown.className = `progress ${name}`;
       setText(cell.shown, sign);
       cell.shown.setAttribute("aria-label", `${this.#tasks[index].id} ${word}`);
       cell.shown.title = `${this.#tasks[index].id} ${this.#tasks[index].title}: ${word}`;

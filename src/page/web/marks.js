@@ -56,7 +56,7 @@ export class MarkDialog {
       el("label", {}, text.reason, reason),
       el("button", { class: "primary" }, text.decide),
       manual === undefined ? null : el("button", { type: "button", onclick: () => reason.reportValidity() && decide(null) }, text.takeBack),
-      el("button", { type: "button", onclick: () => this.#do("/teacher/reset", { user: student.user, task: task.id }, student, task) }, text.resetTask),
+      task.folder ? el("button", { type: "button", onclick: () => this.#do("/teacher/reset", { user: student.user, task: task.id }, student, task) }, text.resetTask) : null,
     );
     this.#body.replaceChildren(...facts.filter(Boolean).map((fact) => el("p", {}, fact)), el("h3", {}, text.evidence),
       evidence.length ? el("ol", {}, evidence) : el("p", {}, text.noEvidence), form);
@@ -77,7 +77,11 @@ export class MarkDialog {
   }
 }
 
-/// An entry of the journal without what the dialog says anyway.
+/// An entry of the journal in a line: what it is, and its details.
 function spoken({ time, user, number, ...record }) {
-  return JSON.stringify(record);
+  const [[kind, body]] = Object.entries(record);
+  const [[what, details]] = Object.entries(kind === "seen" ? body.what : { [kind]: body });
+  const shown = Object.entries(details ?? {}).filter(([, value]) => value !== null && value !== false);
+  const words = shown.map(([name, value]) => `${name.replaceAll("_", " ")} ${typeof value === "object" ? JSON.stringify(value) : value}`);
+  return `${what.replaceAll("_", " ")}${body?.session ? ` (${text.session(body.session)})` : ""}: ${words.join(", ")}`;
 }

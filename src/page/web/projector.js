@@ -11,7 +11,8 @@ export function projector() {
   shell.feed.addEventListener("news", ({ detail: { board, facts } }) => {
     if (facts) shell.offer("tasks", facts.switches.grid);
     if (board) grid.take(board);
-    if (board?.title) shell.name(board.exam ? `${board.title}, ${text.exam}` : board.title);
+    if (board?.title) shell.ruler.note(text.studentsAt(`${location.origin}/student`));
+    if (board?.title) shell.name(text.lesson(board.title, board.exam));
   });
   document.body.append(shell.element);
   shell.feed.start();

@@ -17,6 +17,7 @@ export class Ruler {
   #layers;
   #bands = svg("g");
   #summary = el("p", { class: "visually-hidden" });
+  #note = el("p");
   #drawing = 0;
   #chosen = null;
   #width = 0;
@@ -25,12 +26,17 @@ export class Ruler {
     this.#feed = feed;
     this.#layers = { server: svg("g"), client: svg("g"), labels: svg("g", { class: "labels" }) };
     this.#svg = svg("svg", { class: "ruler", "aria-hidden": "true" }, this.#bands, ...Object.values(this.#layers));
-    this.element = el("section", { class: "ruler", "aria-label": text.rulerLabel }, this.#svg, legend(), this.#summary);
+    this.element = el("section", { class: "ruler", "aria-label": text.rulerLabel }, this.#svg, el("div", { class: "below" }, legend(), this.#note), this.#summary);
     feed.addEventListener("change", () => this.#soon());
     new ResizeObserver(() => this.#resize()).observe(this.#svg);
   }
 
   #svg;
+
+  /// Says something beside what the shapes mean.
+  note(sentence) {
+    setText(this.#note, sentence);
+  }
 
   /// Marks the ports of a session.
   mark(session) {
@@ -115,6 +121,8 @@ export class Ruler {
       mark.remove();
       this.#marks.delete(key);
     }
+    // Where there are too many to be labelled they take the labels' room, so that fewer cover each other.
+    const isFull = [...wanted.values()].filter(({ lane }) => lane === "client").length > LABELS;
     for (const [key, port] of wanted) {
       let mark = this.#marks.get(key);
       if (!mark) {
@@ -123,7 +131,8 @@ export class Ruler {
         this.#layers[port.lane].append(mark);
         pulse(mark.firstChild);
       }
-      mark.setAttribute("transform", `translate(${this.#x(port.port)} ${this.#y(port.lane)})`);
+      const drop = isFull && port.lane === "client" ? ((port.port >> 1) % 5) * 0.5 * this.#em : 0;
+      mark.setAttribute("transform", `translate(${this.#x(port.port)} ${this.#y(port.lane) + drop})`);
       mark.classList.toggle("chosen", port.chosen);
     }
     this.#label(wanted);

@@ -14,7 +14,7 @@ const SUMMARY = 10_000;
 
 export class Shell {
   #status = el("p", { class: "status" });
-  #name = el("span", { class: "lesson-name" });
+  #title = el("h1");
   #clock = el("time", { class: "clock" });
   #spoken = el("p", { class: "visually-hidden", "aria-live": "polite" });
   #alert = el("p", { class: "alert", role: "status", hidden: true });
@@ -26,6 +26,7 @@ export class Shell {
   /// buttons.
   constructor(face, { title, extra = [], bar = [], actions = null }) {
     this.feed = new Feed(face);
+    this.name(title);
     this.ruler = new Ruler(this.feed);
     this.ladder = new Ladder(this.feed);
     this.table = new Table(this.feed, { choose: (session) => this.choose(session), actions });
@@ -43,8 +44,7 @@ export class Shell {
       el(
         "header",
         {},
-        el("h1", {}, title),
-        this.#name,
+        this.#title,
         this.#clock,
         this.#status,
         el("div", { class: "switches" }, this.#viewSwitch(), this.#freeze, this.#replayButton, bar, themeSwitch()),
@@ -69,11 +69,12 @@ export class Shell {
     this.ruler.mark(session);
     this.table.mark(session);
     this.open("ladder");
+    this.element.querySelector("#tab-ladder").focus();
   }
 
-  /// Says what this is all about, beside the face's own title.
+  /// Says what this is all about.
   name(title) {
-    setText(this.#name, title);
+    setText(this.#title, title);
   }
 
   /// Opens a panel.

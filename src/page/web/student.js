@@ -25,7 +25,7 @@ export async function student() {
   shell.feed.addEventListener("news", ({ detail: { board } }) => {
     if (!board) return;
     tasks.take(board);
-    if (board.title) shell.name(board.exam ? `${board.alias}, ${text.exam}` : board.alias);
+    if (board.title) shell.name(text.studentOf(board.alias, board.exam));
   });
   shell.feed.addEventListener("refused", () => location.reload());
   document.body.append(shell.element);

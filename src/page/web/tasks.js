@@ -26,7 +26,7 @@ export class Tasks {
 }
 
 function item(task) {
-  const state = el("span", { class: "state" });
+  const state = el("span", { class: "progress" });
   const said = el("p", { class: "said", role: "status" });
   const send = async (path, body) => {
     const answer = await post(path, body).catch(() => null);
@@ -54,7 +54,7 @@ function item(task) {
   );
   const show = (mark) => {
     const [sign, name] = { open: ["", "open"], tried: ["~", "tried"], done: ["✓", "done"] }[mark.state];
-    state.className = `state ${name}`;
+    state.className = `progress ${name}`;
     setText(state, sign);
     state.setAttribute("role", "img");
     state.setAttribute("aria-label", text[`state_${mark.state}`]);

@@ -41,7 +41,7 @@ export async function teacher() {
     if (!board) return;
     grid.take(board);
     if (board.tasks) offer(true);
-    if (board.title) shell.name(board.exam ? `${board.title}, ${text.exam}` : board.title);
+    if (board.title) shell.name(text.teacherOf(text.lesson(board.title, board.exam)));
     if (board.notices) {
       notices.replaceChildren(...board.notices.map((notice) => el("li", {}, notice)));
       notices.hidden = board.notices.length === 0;

@@ -60,7 +60,7 @@ impl Lab {
         let listen = if no_ipv6() { "127.0.0.1:0" } else { "127.0.0.1:0,[::1]:0" };
         let mut command = Command::new("setsid");
         command.args([LONGSHORE, "classroom", "start", "class"]).current_dir(self.dir.path());
-        command.args(self.exam.then_some("--exam"));
+        command.args(["--page", "127.0.0.1:0"]).args(self.exam.then_some("--exam"));
         command.env("LONGSHORE__SERVER__LISTEN", listen).env("LONGSHORE__SERVER__DATA_TIMEOUT", "2");
         command.env("LONGSHORE__LIMITS__PATH_DOWNLOAD_RATES", "/quest/slow/slow.bin=2 MB");
         command.env("LONGSHORE__PAGE__LISTEN", "127.0.0.1:0");
@@ -87,6 +87,24 @@ impl Lab {
     pub fn output(&self) -> String {
         let server = self.server.as_ref().unwrap();
         server.stdout() + &server.stderr()
+    }
+
+    /// The addresses of its live page: the projector's face, and the teacher's with the token.
+    pub fn page(&self) -> (String, String) {
+        let mut command = Command::new(LONGSHORE);
+        command.args(["page", "--json", "--config", "class/classroom.toml"]).current_dir(self.dir.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let links: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let link = |face: &str| links[face][0].as_str().unwrap().to_owned();
+        (link("everybody"), link("teacher"))
+    }
+
+    /// The PIN of a student.
+    pub fn pin(&self, student: usize) -> String {
+        let mut table = csv::Reader::from_path(self.path("credentials.csv")).unwrap();
+        let at = table.headers().unwrap().iter().position(|name| name == "pin").unwrap();
+        table.records().nth(student).unwrap().unwrap()[at].to_owned()
     }
 
     /// Where it listens on IPv4.

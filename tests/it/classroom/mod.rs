@@ -3,7 +3,7 @@
 mod clients;
 mod export;
 mod homes;
-mod lab;
+pub mod lab;
 mod lesson;
 mod play;
 mod roster;

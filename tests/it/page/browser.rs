@@ -93,11 +93,14 @@ impl Browser {
     }
 
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        self.attempt(method, path, body).unwrap_or_else(|why| panic!("{method} {path}: {why}"))
+    }
+
+    fn attempt(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Value> {
         let (path, body) = (format!("{}{path}", self.session), body.map(ToString::to_string));
         let Answer { status, body, .. } = ask(self.address, method, &path, &[], body.as_deref());
         let answer: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(status, 200, "{method} {path}: {answer}");
-        answer["value"].clone()
+        if status == 200 { Ok(answer["value"].clone()) } else { Err(answer["value"].clone()) }
     }
 
     /// Opens an address.
@@ -135,20 +138,28 @@ impl Browser {
         }
     }
 
-    /// Clicks on what a selector finds first, as a user's mouse would.
+    /// Clicks on what a selector finds first, as a user's mouse would, as soon as it is there to be clicked on.
     pub fn click(&self, selector: &str) {
-        let quoted = json!(selector);
-        self.wait(&format!("return document.querySelector({quoted}) !== null"));
-        let found = self.call("POST", "/element", Some(&json!({ "using": "css selector", "value": selector })));
-        let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
-        self.call("POST", &format!("/element/{id}/click"), Some(&json!({})));
+        self.with_element(selector, "click", &json!({}));
     }
 
     /// Types into what a selector finds first; `\u{e007}` is the Enter key.
     pub fn type_into(&self, selector: &str, text: &str) {
-        let found = self.call("POST", "/element", Some(&json!({ "using": "css selector", "value": selector })));
-        let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
-        self.call("POST", &format!("/element/{id}/value"), Some(&json!({ "text": text })));
+        self.with_element(selector, "value", &json!({ "text": text }));
+    }
+
+    fn with_element(&self, selector: &str, what: &str, body: &Value) {
+        let end = Instant::now() + PATIENCE;
+        let find = json!({ "using": "css selector", "value": selector });
+        let attempt = || {
+            let found = self.attempt("POST", "/element", Some(&find))?;
+            let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+            self.attempt("POST", &format!("/element/{id}/{what}"), Some(body))
+        };
+        while let Err(why) = attempt() {
+            assert!(Instant::now() < end, "{what} {selector}: {why}");
+            sleep(Duration::from_millis(50));
+        }
     }
 
     /// Keeps a picture in cargo's directory for such things, where somebody can look at it.
@@ -159,6 +170,22 @@ impl Browser {
         let path = directory.join(name);
         fs::write(&path, base64(picture.as_str().unwrap())).unwrap();
         path
+    }
+
+    /// What axe-core, a checker of accessibility, finds wrong with what is shown. `LONGSHORE_AXE` names its file.
+    pub fn barriers(&self) -> Vec<String> {
+        const CHECK: &str = "const done = arguments[arguments.length - 1]; \
+            axe.run().then(({ violations }) => done(violations.map(({ id, help, nodes }) => \
+                `${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`)), (error) => done([String(error)]))";
+        let Some(file) = std::env::var_os("LONGSHORE_AXE") else {
+            left_out(
+                "LONGSHORE_AXE does not name axe-core's axe.min.js: no checker of accessibility has seen the page",
+            );
+            return Vec::new();
+        };
+        self.run(&fs::read_to_string(file).unwrap());
+        let found = self.call("POST", "/execute/async", Some(&json!({ "script": CHECK, "args": [] })));
+        found.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
     }
 
     /// What scripts and policies have complained about.

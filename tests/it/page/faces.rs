@@ -109,6 +109,7 @@ fn the_projector_shows_the_very_ports_that_the_clients_have() {
     }];
     assert_ne!(arrows[0], arrows[1]);
     browser.picture("projector-3.png");
+    assert_eq!(browser.barriers(), [""; 0]);
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
@@ -199,6 +200,7 @@ fn the_teacher_s_link_opens_everything_and_markup_stays_text() {
         json!(["longshore: live ports", 0])
     );
     browser.picture("teacher-ladder.png");
+    assert_eq!(browser.barriers(), [""; 0]);
     // The projector gets file names when the teacher says so.
     let projector = |browser: &Browser| {
         super::http::ask(server.page(), "GET", "/sessions.txt", &[], None).body.contains("onerror")
@@ -233,9 +235,11 @@ fn the_ladder_spells_out_how_a_port_is_sent() {
     let expected = [ftp.local().port().to_string(), server.address().port().to_string()];
     assert_eq!(ends.as_array().unwrap()[..2], expected.map(Value::from));
     browser.picture("projector-ladder.png");
+    assert_eq!(browser.barriers(), [""; 0]);
     browser.click("#tab-histogram");
     let counted =
         "return [...document.querySelectorAll('.counts strong')].reduce((sum, it) => sum + Number(it.textContent), 0)";
     assert_eq!(browser.run(counted), 1);
     browser.picture("projector-histogram.png");
+    assert_eq!(browser.barriers(), [""; 0]);
 }

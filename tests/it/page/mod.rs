@@ -1,6 +1,7 @@
 //! The live page: who is let in, what is told, and what a real browser makes of it.
 
 mod browser;
+mod class;
 mod faces;
 mod guard;
 mod http;
