@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::writing;
+use crate::accounts::{exposed, writing};
 use crate::blocking;
 use crate::control::{Announced, InForce, Practice, Shared, serve, serve_probe};
 use crate::engine::Homes;
@@ -328,6 +328,7 @@ fn prepare_control(stream: &TcpStream) -> io::Result<()> {
 fn advice(in_force: &InForce, around: &Surroundings) -> Vec<String> {
     let mut advice = reach::findings(&in_force.settings, around);
     advice.extend(writing::warnings(&in_force.accounts));
+    advice.extend(exposed::warnings(&in_force.accounts));
     advice
 }
 

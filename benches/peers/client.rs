@@ -1,15 +1,19 @@
 //! One small FTP client for every server: blocking sockets, large buffers, nothing between it and the kernel.
 //!
 //! It must never be the slower end. Downloads can therefore be discarded inside the kernel (`MSG_TRUNC`), and
-//! every command is one write on a socket with `TCP_NODELAY`.
+//! every command is one write on a socket with `TCP_NODELAY`. Over TLS that cannot be had: the client decrypts what the
+//! server encrypts, on the other core.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::net::{RecvFlags, recv};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Set by SIGINT and SIGTERM: whatever runs gives up at its next step, so that all is cleaned up on the way out.
 pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -26,9 +30,81 @@ pub fn go_on() -> Result<()> {
     Ok(())
 }
 
+/// A connection, encrypted or not.
+enum Channel {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Channel {
+    /// Has the server shake hands, where the session is encrypted.
+    fn over(stream: TcpStream, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
+        let Some(config) = tls else { return Ok(Self::Clear(stream)) };
+        let connection = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost")?)?;
+        let mut tls = StreamOwned::new(connection, stream);
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock).context("TLS handshake")?;
+        }
+        Ok(Self::Tls(Box::new(tls)))
+    }
+
+    /// Throws away what comes: how many bytes were taken, 0 at the end.
+    fn discard(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        match self {
+            // For TCP, MSG_TRUNC means: take the bytes off the queue and copy none of them.
+            Self::Clear(stream) => Ok(recv(&*stream, buffer, RecvFlags::TRUNC)?.1),
+            Self::Tls(_) => Ok(self.read(buffer)?),
+        }
+    }
+
+    /// Says that nothing follows.
+    fn end(&mut self) -> Result<()> {
+        let socket = match self {
+            Self::Clear(stream) => stream,
+            Self::Tls(tls) => {
+                tls.conn.send_close_notify();
+                tls.flush()?;
+                &mut tls.sock
+            }
+        };
+        Ok(socket.shutdown(Shutdown::Write)?)
+    }
+}
+
+impl Read for Channel {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer),
+            // Some servers end without close_notify; how many bytes came is checked.
+            Self::Tls(tls) => match tls.read(buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+                result => result,
+            },
+        }
+    }
+}
+
+impl Write for Channel {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
 /// One logged-in control connection.
 pub struct Session {
-    control: BufReader<TcpStream>,
+    control: BufReader<Channel>,
+    /// What control and data connections are encrypted with.
+    tls: Option<Arc<ClientConfig>>,
     line: String,
     buffer: Vec<u8>,
 }
@@ -36,9 +112,22 @@ pub struct Session {
 impl Session {
     /// Connects and logs in as `anonymous`, in binary mode.
     pub fn login(server: SocketAddr) -> Result<Self> {
-        let control = connect(server)?;
-        let mut session = Self { control: BufReader::new(control), line: String::new(), buffer: Vec::new() };
+        Self::login_over(server, None)
+    }
+
+    /// The same, with everything encrypted where `tls` says how.
+    pub fn login_over(server: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
+        let control = BufReader::new(Channel::Clear(connect(server)?));
+        let mut session = Self { control, tls: None, line: String::new(), buffer: Vec::new() };
         session.expect(220).context("greeting")?;
+        if tls.is_some() {
+            session.ask("AUTH TLS", 234)?;
+            let Channel::Clear(stream) = session.control.into_inner() else { bail!("it is encrypted already") };
+            let control = BufReader::new(Channel::over(stream, tls)?);
+            session = Self { control, tls: tls.cloned(), ..session };
+            session.ask("PBSZ 0", 200)?;
+            session.ask("PROT P", 200)?;
+        }
         session.send("USER anonymous")?;
         match session.reply()? {
             230 => {}
@@ -66,8 +155,7 @@ impl Session {
             let mut total = 0;
             loop {
                 go_on()?;
-                // For TCP, MSG_TRUNC means: take the bytes off the queue and copy none of them.
-                let (_, taken) = recv(&*data, &mut buffer[..], RecvFlags::TRUNC)?;
+                let taken = data.discard(buffer)?;
                 if taken == 0 {
                     return Ok(total);
                 }
@@ -94,8 +182,9 @@ impl Session {
 
     /// `STOR`: sends `block` over and over until `size` bytes are on their way.
     pub fn store(&mut self, path: &str, block: &[u8], size: u64) -> Result<()> {
-        let mut data = self.open_data()?;
+        let data = self.open_data()?;
         self.transfer(&format!("STOR {path}"))?;
+        let mut data = Channel::over(data, self.tls.as_ref())?;
         let mut left = size;
         while left > 0 {
             go_on()?;
@@ -104,14 +193,15 @@ impl Session {
             left -= piece as u64;
         }
         // The end of the file is the end of the stream; the server must have seen it before it answers.
-        data.shutdown(Shutdown::Write)?;
+        data.end()?;
         self.expect(226)
     }
 
     /// One transfer towards us: PASV, connect, command, 150, the data to its end, 226.
-    fn receive(&mut self, command: &str, drain: impl FnOnce(&mut TcpStream, &mut [u8]) -> Result<u64>) -> Result<u64> {
-        let mut data = self.open_data()?;
+    fn receive(&mut self, command: &str, drain: impl FnOnce(&mut Channel, &mut [u8]) -> Result<u64>) -> Result<u64> {
+        let data = self.open_data()?;
         self.transfer(command)?;
+        let mut data = Channel::over(data, self.tls.as_ref())?;
         self.buffer.resize(PIECE, 0);
         let total = drain(&mut data, &mut self.buffer).with_context(|| command.to_owned())?;
         drop(data);

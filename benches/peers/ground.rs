@@ -5,7 +5,14 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use std::process::Command;
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
 use crate::Scale;
@@ -61,7 +68,32 @@ impl Ground {
         for number in 0..ENTRIES {
             File::create(ground.path(&format!("root/many/measurement-{number:05}.csv")))?;
         }
+        ground.make_certificate()?;
         Ok(ground)
+    }
+
+    /// One certificate for all servers: on the P-256 curve, as rcgen makes them.
+    fn make_certificate(&self) -> Result<()> {
+        let [certificate, key, both] = ["certificate.pem", "key.pem", "both.pem"].map(|name| self.path(name));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command.args(["tls", "self-signed", "--name", "localhost", "--certificate"]).arg(&certificate);
+        let output = command.arg("--key").arg(&key).output().context("make a certificate")?;
+        ensure!(output.status.success(), "make a certificate: {}", String::from_utf8_lossy(&output.stderr));
+        // Pure-FTPd wants them in one file.
+        Ok(fs::write(both, [fs::read(certificate)?, fs::read(key)?].concat())?)
+    }
+
+    /// How a client speaks TLS; with `resume` its data connections resume the session of their control connection.
+    pub fn tls(&self, resume: bool) -> Result<Arc<ClientConfig>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.path("certificate.pem"))?)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        if !resume {
+            config.resumption = Resumption::disabled();
+        }
+        Ok(Arc::new(config))
     }
 
     /// A path below the temporary directory.

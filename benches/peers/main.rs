@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The peers run as root (see [`servers`]). They are taken from `PATH`, or from below the directory that `LONGSHORE_PEERS`
-//! names, as `dpkg -x PACKAGE $LONGSHORE_PEERS/PACKAGE-NAME` lays them out; libraries they miss can be unpacked there too.
+//! names, as `dpkg -x PACKAGE $LONGSHORE_PEERS/PACKAGE-NAME` lays them out; libraries they miss can be unpacked there too,
+//! and proftpd-mod-crypto, without which ProFTPD has no TLS, into `proftpd-core`.
 //!
 //! Every server serves the same files. Rounds go from server to server, so that noise hits all alike, and medians
 //! are compared. Speed never fails the run; wrong bytes from longshore do.
@@ -41,7 +42,8 @@ const BUDGET: Duration = Duration::from_secs(330);
 #[command(name = "peers", bin_name = "cargo bench --bench peers --")]
 struct Options {
     /// Only measurements whose name contains one of these: download, rated-download, upload,
-    /// small-downloads, parallel-downloads, small-uploads, list, noop, login.
+    /// small-downloads, parallel-downloads, small-uploads, list, noop, login, tls-download, tls-upload,
+    /// tls-small-downloads, tls-login.
     measurements: Vec<String>,
     /// Only longshore and this server: vsftpd, proftpd, pure-ftpd. Repeatable.
     #[arg(long = "server", value_name = "NAME")]

@@ -27,6 +27,10 @@ pub enum What {
     List,
     Noop,
     Login,
+    TlsDownload,
+    TlsUpload,
+    TlsSmallDownloads,
+    TlsLogin,
 }
 
 /// How a measurement is written down.
@@ -51,7 +55,7 @@ pub struct Sample {
 }
 
 impl What {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Download,
         Self::RatedDownload,
         Self::Upload,
@@ -61,6 +65,10 @@ impl What {
         Self::List,
         Self::Noop,
         Self::Login,
+        Self::TlsDownload,
+        Self::TlsUpload,
+        Self::TlsSmallDownloads,
+        Self::TlsLogin,
     ];
 
     pub fn terms(self, scale: &Scale) -> Terms {
@@ -83,6 +91,12 @@ impl What {
             Self::List => time("list", format!("LIST of {ENTRIES} entries"), "ms", 1e3, ("CPU ms each", 1e3)),
             Self::Noop => time("noop", "NOOP round trip".into(), "us", 1e6, ("CPU us each", 1e6)),
             Self::Login => rate("login", "connect, login, quit".into(), "a second", per_1000),
+            Self::TlsDownload => rate("tls-download", format!("TLS: download of {size}"), "MB/s", per_gb),
+            Self::TlsUpload => rate("tls-upload", format!("TLS: upload of {size}"), "MB/s", per_gb),
+            Self::TlsSmallDownloads => {
+                rate("tls-small-downloads", "TLS: 10 KB downloads, one session".into(), "files/s", per_1000)
+            }
+            Self::TlsLogin => rate("tls-login", "TLS: connect, log in, quit".into(), "a second", per_1000),
         }
     }
 
@@ -102,9 +116,16 @@ impl What {
     }
 
     fn run(self, server: &Server, ground: &Ground, scale: &Scale) -> Result<(f64, f64)> {
-        let login = || Session::login(server.address);
+        let (resuming, anew) = (ground.tls(true)?, ground.tls(false)?);
+        let login = || match self {
+            Self::TlsDownload | Self::TlsUpload | Self::TlsSmallDownloads => {
+                Session::login_over(server.address, Some(&resuming))
+            }
+            Self::TlsLogin => Session::login_over(server.address, Some(&anew)),
+            _ => Session::login(server.address),
+        };
         match self {
-            Self::Download => {
+            Self::Download | Self::TlsDownload => {
                 let mut session = login()?;
                 let start = Instant::now();
                 let got = session.discard("large")?;
@@ -121,7 +142,7 @@ impl What {
                 session.quit()?;
                 Ok((got as f64 / 1e6, seconds))
             }
-            Self::Upload => {
+            Self::Upload | Self::TlsUpload => {
                 let mut session = login()?;
                 let start = Instant::now();
                 session.store("upload/large", &ground.block, ground.large)?;
@@ -131,7 +152,7 @@ impl What {
                 session.quit()?;
                 Ok((got as f64 / 1e6, seconds))
             }
-            Self::SmallDownloads => {
+            Self::SmallDownloads | Self::TlsSmallDownloads => {
                 let mut session = login()?;
                 let done = repeat(scale.span, |number| download_small(&mut session, number))?;
                 session.quit()?;
@@ -187,7 +208,7 @@ impl What {
                 session.quit()?;
                 Ok(done)
             }
-            Self::Login => repeat(scale.span / 2, |_| login()?.quit()),
+            Self::Login | Self::TlsLogin => repeat(scale.span / 2, |_| login()?.quit()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The servers: where each is found, how each is started on equal terms, and how it ends.
 //!
-//! Equal terms are: anonymous users may read everything and write below `upload`, passive mode on the same ports, no
-//! TLS, `sendfile` on, no reverse DNS, the server's ordinary log of sessions and transfers in a file. All else is as
+//! Equal terms are: anonymous users may read everything and write below `upload`, passive mode on the same ports, the
+//! same certificate for whoever asks for TLS, `sendfile` on, no reverse DNS, the server's ordinary log of sessions and transfers in a file. All else is as
 //! each server ships.
 //!
 //! The peers change to the user `ftp` for a session and look up its home. They are given an `/etc/passwd` of their own
@@ -108,11 +108,13 @@ impl Server {
                 command.args(["--listen", &address.to_string(), "--anonymous", "read-write", "--root"]);
                 command.arg(ground.root());
                 command.env("LONGSHORE__LIMITS__PATH_DOWNLOAD_RATES", format!("/rated={RATE} MB"));
+                command.env("LONGSHORE__TLS__CERTIFICATE", ground.path("certificate.pem"));
+                command.env("LONGSHORE__TLS__KEY", ground.path("key.pem"));
                 command
             }
             _ => {
                 ensure!(rustix::process::geteuid().is_root(), "it needs root; run the benchmark as root to include it");
-                let arguments = arguments(kind, address, &home, &ground.root(), &program)?;
+                let arguments = arguments(kind, address, &home, ground, &program)?;
                 as_user_ftp(&home, &ground.root(), &program, &arguments)?
             }
         };
@@ -174,10 +176,12 @@ impl Drop for Server {
 }
 
 /// A peer's configuration, written to its home, and the arguments to start it with.
-fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program: &Path) -> Result<Vec<OsString>> {
+fn arguments(kind: Kind, address: SocketAddr, home: &Path, ground: &Ground, program: &Path) -> Result<Vec<OsString>> {
     let (host, port) = (address.ip(), address.port());
     let (low, high) = (PASSIVE.start(), PASSIVE.end());
-    let (dir, root) = (home.display(), root.display());
+    let [root, certificate, key, both] =
+        ["root", "certificate.pem", "key.pem", "both.pem"].map(|name| ground.path(name).display().to_string());
+    let dir = home.display();
     let file = home.join("server.conf");
     let (text, arguments) = match kind {
         Kind::Longshore => unreachable!("longshore is started by its flags"),
@@ -188,7 +192,9 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program:
                  write_enable=YES\nanon_upload_enable=YES\nanon_other_write_enable=YES\nanon_umask=022\n\
                  nopriv_user=ftp\nsecure_chroot_dir={dir}/empty\ntcp_wrappers=NO\nuse_sendfile=YES\n\
                  pasv_min_port={low}\npasv_max_port={high}\n\
-                 xferlog_enable=YES\nvsftpd_log_file={dir}/transfers.log\n"
+                 xferlog_enable=YES\nvsftpd_log_file={dir}/transfers.log\n\
+                 ssl_enable=YES\nallow_anon_ssl=YES\nrequire_ssl_reuse=NO\n\
+                 rsa_cert_file={certificate}\nrsa_private_key_file={key}\n"
             );
             (text, vec![file.clone().into_os_string()])
         }
@@ -196,9 +202,18 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program:
             // Unpacked, its modules are not where it was built to look for them.
             let modules = program.parent().and_then(Path::parent).map(|usr| usr.join("lib/proftpd"));
             let modules = modules.filter(|path| path.is_dir());
+            // TLS is a package of its own.
+            let installed = modules.as_deref().unwrap_or(Path::new("/usr/lib/proftpd"));
+            let tls = match installed.join("mod_tls.so").exists() {
+                false => String::new(),
+                true => format!(
+                    "LoadModule mod_tls.c\nTLSEngine on\nTLSOptions NoSessionReuseRequired\n\
+                     TLSECCertificateFile {certificate}\nTLSECCertificateKeyFile {key}\n"
+                ),
+            };
             let modules = modules.map_or_else(String::new, |path| format!("ModulePath {}\n", path.display()));
             let text = format!(
-                "{modules}ServerType standalone\nDefaultAddress {host}\nSocketBindTight on\nUseIPv6 off\nPort {port}\n\
+                "{modules}{tls}ServerType standalone\nDefaultAddress {host}\nSocketBindTight on\nUseIPv6 off\nPort {port}\n\
                  User ftp\nGroup ftp\nPidFile {dir}/pid\nScoreboardFile {dir}/scoreboard\nWtmpLog off\n\
                  SystemLog {dir}/system.log\nTransferLog {dir}/transfers.log\nDelayEngine off\n\
                  UseReverseDNS off\nRequireValidShell off\nAuthPAM off\nUseSendfile on\n\
@@ -210,7 +225,7 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, root: &Path, program:
         Kind::PureFtpd => {
             // It takes flags only. -e anonymous, -H no DNS, -M may make directories, -L entries in a listing.
             let text = format!(
-                "-4 -e -H -M -S {host},{port} -c 200 -C 100 -L 20000:5 -p {low}:{high} -f none -O clf:{dir}/transfers.log -g {dir}/pid"
+                "-4 -e -H -M -S {host},{port} -c 200 -C 100 -L 20000:5 -p {low}:{high} -f none -O clf:{dir}/transfers.log -g {dir}/pid -Y 1 -2 {both}"
             );
             let arguments = text.split(' ').map(OsString::from).collect();
             (text, arguments)

@@ -9,7 +9,7 @@ use super::{PasswordHash, Terms};
 use crate::limits::ByteRates;
 use crate::settings::document::{self, Table};
 use crate::settings::value::{self, Bad, Parsed};
-use crate::settings::{ClientCertificates, Faults, Settings, address};
+use crate::settings::{Anonymous, ClientCertificates, Faults, Settings, address};
 use crate::storage::rights::{Action, Rights, Words};
 use crate::storage::{Amount, PathPattern};
 use crate::tls::Subject;
@@ -21,15 +21,22 @@ pub struct User {
     pub name: String,
     /// The password's hash.
     pub password: PasswordHash,
+    /// All else.
+    pub says: Says,
+}
+
+/// What can be said of a group, too.
+#[derive(Debug, Clone)]
+pub struct Says {
     /// The absolute path of the home.
     pub home: PathBuf,
-    /// What the user may do there.
+    /// What may be done there.
     pub rights: Rights,
-    /// Until when, and from where, the user is let in.
+    /// Until when, and from where, somebody is let in.
     pub terms: Terms,
     /// Whether a missing home is made at a login.
     pub create_home: bool,
-    /// How many sessions the user may have, if that is said; 0 for any number.
+    /// How many sessions a user may have, if that is said; 0 for any number.
     pub max_sessions: Option<u32>,
     /// How fast the files of all the user's sessions may go.
     pub rates: ByteRates,
@@ -37,18 +44,22 @@ pub struct User {
     pub quota: Amount,
 }
 
+/// All that an accounts file says.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The users.
+    pub users: Vec<User>,
+    /// What holds for guests, where they are let in.
+    pub guests: Option<Says>,
+}
+
 /// A user, or a group, of whom not all is known yet.
 #[derive(Clone)]
 struct Draft {
+    of_group: bool,
     name: Option<String>,
     password: Option<PasswordHash>,
-    home: PathBuf,
-    rights: Rights,
-    terms: Terms,
-    create_home: bool,
-    max_sessions: Option<u32>,
-    rates: ByteRates,
-    quota: Amount,
+    says: Says,
 }
 
 const RATE: &str = r#"bytes a second, such as 500000 or "500 KB", or 0 for no limit"#;
@@ -94,7 +105,10 @@ static KEYS: &[Key] = &[
         allowed: "a login name of at most 64 characters, none of them a control character, other than anonymous and ftp",
         set: |draft, value, _| {
             let name = value::text(value)?;
-            check_name(name).map_err(|why| Bad::because(value, why))?;
+            // Only a group has no password, and may have this name.
+            if name != GUESTS || !draft.of_group {
+                check_name(name).map_err(|why| Bad::because(value, why))?;
+            }
             draft.name = Some(name.to_owned());
             Ok(())
         },
@@ -119,7 +133,7 @@ static KEYS: &[Key] = &[
         allowed: "a directory relative to the root, or an absolute one below it",
         set: |draft, value, root| {
             let home = root.home(&value::path(value)?);
-            draft.home = home.map_err(|why| Bad::because(value, why))?;
+            draft.says.home = home.map_err(|why| Bad::because(value, why))?;
             Ok(())
         },
     },
@@ -129,7 +143,7 @@ static KEYS: &[Key] = &[
         form: Form::Permissions,
         help: "What may be done: read-only, read-write, add-only, hand-in, none, or words such as list,read,create; for a path /incoming=add-only, and then several times",
         allowed: r#""read-only", "read-write", "add-only", "hand-in", "none", a list of list, read, create, append, overwrite, delete, rename, mkdir, rmdir and attributes, or a table of these by path, such as { "/" = "read-only", "/incoming" = "add-only" }"#,
-        set: |draft, value, _| permissions(value).map(|it| draft.rights = it),
+        set: |draft, value, _| permissions(value).map(|it| draft.says.rights = it),
     },
     Key {
         name: "enabled",
@@ -137,7 +151,7 @@ static KEYS: &[Key] = &[
         form: Form::Switch,
         help: "Let in, or keep out with =false",
         allowed: "true or false",
-        set: |draft, value, _| value::switch(value).map(|it| draft.terms.enabled = it),
+        set: |draft, value, _| value::switch(value).map(|it| draft.says.terms.enabled = it),
     },
     Key {
         name: "expires",
@@ -145,7 +159,7 @@ static KEYS: &[Key] = &[
         form: Form::Text("YYYY-MM-DD"),
         help: "The last day, in UTC",
         allowed: "the last day (in UTC) as \"2026-12-31\"",
-        set: |draft, value, _| date(value).map(|it| draft.terms.expires = Some(it)),
+        set: |draft, value, _| date(value).map(|it| draft.says.terms.expires = Some(it)),
     },
     Key {
         name: "allow_from",
@@ -156,7 +170,7 @@ static KEYS: &[Key] = &[
         set: |draft, value, _| match address::networks(value)? {
             networks if networks.is_empty() => Err(Bad::because(value, "the list is empty")),
             networks => {
-                draft.terms.allow_from = Some(networks);
+                draft.says.terms.allow_from = Some(networks);
                 Ok(())
             }
         },
@@ -167,7 +181,7 @@ static KEYS: &[Key] = &[
         form: Form::Switch,
         help: "Make the home at the first login when it is missing",
         allowed: "true or false",
-        set: |draft, value, _| value::switch(value).map(|it| draft.create_home = it),
+        set: |draft, value, _| value::switch(value).map(|it| draft.says.create_home = it),
     },
     Key {
         name: "max_sessions",
@@ -175,7 +189,7 @@ static KEYS: &[Key] = &[
         form: Form::Number,
         help: "How many sessions at once, whatever limits.max_sessions_per_user says; 0 for any number",
         allowed: "a whole number from 1 to 1000000, or 0 for no limit",
-        set: |draft, value, _| value::number(value, 0..=1_000_000).map(|it| draft.max_sessions = Some(it)),
+        set: |draft, value, _| value::number(value, 0..=1_000_000).map(|it| draft.says.max_sessions = Some(it)),
     },
     Key {
         name: "quota_bytes",
@@ -183,7 +197,7 @@ static KEYS: &[Key] = &[
         form: Form::Text("BYTES"),
         help: "The bytes that there may be below the home, such as 50MB; 0 for any number",
         allowed: r#"a number of bytes, such as 50000000 or "50 MB", or 0 for no limit"#,
-        set: |draft, value, _| value::bytes(value).map(|it| draft.quota.bytes = it),
+        set: |draft, value, _| value::bytes(value).map(|it| draft.says.quota.bytes = it),
     },
     Key {
         name: "quota_files",
@@ -191,7 +205,7 @@ static KEYS: &[Key] = &[
         form: Form::Number,
         help: "The files and directories that there may be below the home; 0 for any number",
         allowed: "a whole number from 1 to 1000000000, or 0 for no limit",
-        set: |draft, value, _| value::number(value, 0..=1_000_000_000).map(|it| draft.quota.files = it.into()),
+        set: |draft, value, _| value::number(value, 0..=1_000_000_000).map(|it| draft.says.quota.files = it.into()),
     },
     Key {
         name: "download_rate",
@@ -199,7 +213,7 @@ static KEYS: &[Key] = &[
         form: Form::Text("BYTES"),
         help: "Bytes a second of all the user's downloads together, such as 500KB; 0 for any number",
         allowed: RATE,
-        set: |draft, value, _| value::rate(value).map(|it| draft.rates.download = it),
+        set: |draft, value, _| value::rate(value).map(|it| draft.says.rates.download = it),
     },
     Key {
         name: "upload_rate",
@@ -207,7 +221,7 @@ static KEYS: &[Key] = &[
         form: Form::Text("BYTES"),
         help: "Bytes a second of all the user's uploads together, such as 500KB; 0 for any number",
         allowed: RATE,
-        set: |draft, value, _| value::rate(value).map(|it| draft.rates.upload = it),
+        set: |draft, value, _| value::rate(value).map(|it| draft.says.rates.upload = it),
     },
     Key {
         name: "client_certificate",
@@ -221,7 +235,7 @@ static KEYS: &[Key] = &[
                 return Err(Bad::because(value, why));
             }
             let subject = value::text(value)?.parse::<Subject>().map_err(|why| Bad::because(value, why))?;
-            draft.terms.client_certificate = Some(subject);
+            draft.says.terms.client_certificate = Some(subject);
             Ok(())
         },
     },
@@ -238,6 +252,9 @@ static KEYS: &[Key] = &[
 
 /// The key that names a user's group, and the table of a group.
 const GROUP: &str = "group";
+
+/// The group that guests are in.
+pub const GUESTS: &str = "anonymous";
 
 /// The keys that can be typed about a user, or about a group.
 pub fn typed_keys(of_groups: bool) -> impl Iterator<Item = &'static Key> {
@@ -325,6 +342,8 @@ pub struct Root {
     resolved: PathBuf,
     /// Whether clients are asked for certificates.
     certificates: bool,
+    /// What guests may do everywhere, if they are let in and their group does not say it.
+    guests: Option<Words>,
 }
 
 impl Root {
@@ -340,7 +359,13 @@ impl Root {
         };
         let resolved = written.ancestors().find_map(resolve).unwrap_or_else(|| written.clone());
         let certificates = settings.tls.client_certificates != ClientCertificates::Off;
-        Ok(Self { written, resolved, certificates })
+        let guests = match settings.accounts.anonymous {
+            Anonymous::Off => None,
+            Anonymous::ReadOnly => Some(Words::READ_ONLY),
+            Anonymous::ReadWrite => Some(Words::READ_WRITE),
+            Anonymous::AddOnly => Some(Words::ADD_ONLY),
+        };
+        Ok(Self { written, resolved, certificates, guests })
     }
 
     /// The absolute path of the root.
@@ -395,7 +420,7 @@ pub struct Given {
 pub fn add(given: &Given, root: &Root, others: &mut Vec<User>, faults: &mut Faults) {
     let mut draft = Draft::new(root);
     draft.password = Some(given.password.clone());
-    draft.create_home = given.home.is_some();
+    draft.says.create_home = given.home.is_some();
     for (name, written) in [("name", Some(&given.name)), ("home", given.home.as_ref())] {
         let Some((key, written)) = KEYS.iter().find(|key| key.name == name).zip(written) else { continue };
         let value = Value::new(Some(&given.origin), written.as_str());
@@ -406,18 +431,18 @@ pub fn add(given: &Given, root: &Root, others: &mut Vec<User>, faults: &mut Faul
     others.extend(draft.finish(&given.origin, others, faults));
 }
 
-/// Reads all users of the accounts file at `path`.
-pub fn read(path: &Path, root: &Root) -> Result<Vec<User>, Faults> {
+/// Reads the accounts file at `path`.
+pub fn read(path: &Path, root: &Root) -> Result<Listed, Faults> {
     let read = document::read(path, "make it with `longshore user add NAME`");
-    users(read, &path.display().to_string(), root)
+    listed(read, &path.display().to_string(), root)
 }
 
-/// Reads all users of an accounts file's text; `name` is what the file is called in faults.
-pub fn parse(text: &str, name: &str, root: &Root) -> Result<Vec<User>, Faults> {
-    users(document::parse(text, name), name, root)
+/// Reads an accounts file's text; `name` is what the file is called in faults.
+pub fn parse(text: &str, name: &str, root: &Root) -> Result<Listed, Faults> {
+    listed(document::parse(text, name), name, root)
 }
 
-fn users((table, mut wrong): (Table, Faults), file: &str, root: &Root) -> Result<Vec<User>, Faults> {
+fn listed((table, mut wrong): (Table, Faults), file: &str, root: &Root) -> Result<Listed, Faults> {
     let mut faults = Faults::default();
     let mut users: Vec<User> = Vec::new();
     // A group may stand below its users.
@@ -439,7 +464,16 @@ fn users((table, mut wrong): (Table, Faults), file: &str, root: &Root) -> Result
         }
     }
     wrong.extend_lines(faults);
-    wrong.or(users)
+    let guests = groups.into_iter().find(|group| group.name.as_deref() == Some(GUESTS));
+    let guests = guests.map(|group| group.says).or_else(|| Says::of_guests(root)).filter(|_| root.guests.is_some());
+    wrong.or(Listed { users, guests })
+}
+
+impl Listed {
+    /// Where there is no file.
+    pub fn nobody(root: &Root) -> Self {
+        Self { users: Vec::new(), guests: Says::of_guests(root) }
+    }
 }
 
 /// All groups, those with faults too, so that their users have no more.
@@ -447,9 +481,14 @@ fn groups(written: Option<&Value>, root: &Root, faults: &mut Faults) -> Vec<Draf
     let mut groups: Vec<Draft> = Vec::new();
     let Some(ValueKind::Array(items)) = written.map(|value| &value.kind) else { return groups };
     for item in items {
-        let mut draft = Draft::new(root);
+        let mut draft = Draft { of_group: true, ..Draft::new(root) };
         let keys: Vec<&Key> = KEYS.iter().filter(|key| key.of_groups).collect();
         let Some(entries) = draft.fill(item, GROUP, &keys, root, faults) else { continue };
+        if let (Some(GUESTS), false, Some(guests)) =
+            (draft.name.as_deref(), entries.contains_key("permissions"), root.guests)
+        {
+            draft.says.rights = Rights::everywhere(guests);
+        }
         let origin = item.origin().unwrap_or_default();
         match &draft.name {
             None if entries.contains_key("name") => {}
@@ -470,7 +509,7 @@ fn user(item: &Value, root: &Root, groups: &[Draft], others: &[User], faults: &m
         _ => None,
     };
     let mut draft = named.and_then(|name| group_of(name, groups, faults)).unwrap_or_else(|| Draft::new(root));
-    draft.name = None;
+    (draft.of_group, draft.name) = (false, None);
     let keys: Vec<&Key> = KEYS.iter().collect();
     let entries = draft.fill(item, "user", &keys, root, faults)?;
     for key in KEYS.iter().filter(|key| ["name", "password"].contains(&key.name)) {
@@ -496,23 +535,35 @@ fn group_of(name: &Value, groups: &[Draft], faults: &mut Faults) -> Option<Draft
     found.cloned().map_err(|bad| faults.push_bad("user.group", &allowed, bad)).ok()
 }
 
-impl Draft {
-    fn new(root: &Root) -> Self {
+impl Says {
+    /// What holds where nothing is said.
+    fn nothing(root: &Root) -> Self {
         let (home, rights) = (root.path().to_owned(), Rights::everywhere(Words::READ_WRITE));
         let (terms, rates, quota) = Default::default();
-        Self { name: None, password: None, home, rights, terms, create_home: false, max_sessions: None, rates, quota }
+        Self { home, rights, terms, create_home: false, max_sessions: None, rates, quota }
+    }
+
+    /// The same for guests, where they are let in.
+    fn of_guests(root: &Root) -> Option<Self> {
+        Some(Self { rights: Rights::everywhere(root.guests?), ..Self::nothing(root) })
+    }
+}
+
+impl Draft {
+    fn new(root: &Root) -> Self {
+        Self { of_group: false, name: None, password: None, says: Says::nothing(root) }
     }
 
     /// The user, if all is known and nobody among `others` has the same name.
     fn finish(self, origin: &str, others: &[User], faults: &mut Faults) -> Option<User> {
-        let Self { name, password, home, rights, terms, create_home, max_sessions, rates, quota } = self;
+        let Self { name, password, says, .. } = self;
         let name = name?;
         if others.iter().any(|other| other.name == name) {
             let name = value::quoted(&name);
             faults.push(origin, format!("the user {name} is there twice; remove one of them"));
             return None;
         }
-        Some(User { name, password: password?, home, rights, terms, create_home, max_sessions, rates, quota })
+        Some(User { name, password: password?, says })
     }
 
     /// Takes what `item`, a table of this `kind`, says with `keys`, and gives all that it says.
@@ -591,11 +642,12 @@ mod tests {
     ];
 
     fn root() -> Root {
-        Root { written: "/link/ftp".into(), resolved: "/srv/ftp".into(), certificates: false }
+        Root { written: "/link/ftp".into(), resolved: "/srv/ftp".into(), certificates: false, guests: None }
     }
 
     fn parse_users(text: &str) -> Result<Vec<User>, String> {
-        parse(&text.replace("HASH", HASH), "a.toml", &root()).map_err(|faults| faults.to_string())
+        let listed = parse(&text.replace("HASH", HASH), "a.toml", &root());
+        listed.map(|listed| listed.users).map_err(|faults| faults.to_string())
     }
 
     #[test]
@@ -603,8 +655,10 @@ mod tests {
         let text = "[[user]]\nname = \"ann\"\npassword = \"HASH\"\n\n[[user]]\nname = \"bob\"\npassword = \"HASH\"\n\
                     home = \"class/bob\"\npermissions = \"read-only\"\n";
         let users = parse_users(text).unwrap();
-        let facts: Vec<_> =
-            users.iter().map(|user| (&*user.name, user.home.to_str().unwrap(), user.rights.to_string())).collect();
+        let facts: Vec<_> = users
+            .iter()
+            .map(|user| (&*user.name, user.says.home.to_str().unwrap(), user.says.rights.to_string()))
+            .collect();
         let expected =
             [("ann", "/srv/ftp", "read-write".to_owned()), ("bob", "/srv/ftp/class/bob", "read-only".to_owned())];
         assert_eq!(facts, expected);
@@ -624,7 +678,7 @@ mod tests {
             ("[\"list\", \"read\"]", "read-only"),
             ("{ \"/\" = \"read-only\", \"/in/*\" = [\"create\"] }", "/ read-only, /in/* create"),
         ] {
-            assert_eq!(parse_users(&user(line)).unwrap()[0].rights.to_string(), shown, "{line}");
+            assert_eq!(parse_users(&user(line)).unwrap()[0].says.rights.to_string(), shown, "{line}");
         }
         for (line, faults) in [
             ("[]", &["a.toml:4: user.permissions = [] is not allowed (the list is empty)"][..]),
@@ -651,13 +705,13 @@ mod tests {
                     max_sessions = 0\n";
         let users = parse_users(text).unwrap();
         let shown = users.iter().map(|user| {
-            let Terms { enabled, expires, allow_from, .. } = &user.terms;
-            let (home, networks) = (user.home.display(), allow_from.as_ref().map_or(0, Vec::len));
+            let Terms { enabled, expires, allow_from, .. } = &user.says.terms;
+            let (home, networks) = (user.says.home.display(), allow_from.as_ref().map_or(0, Vec::len));
             let expires = expires.unwrap();
-            let sessions = user.max_sessions.unwrap();
+            let sessions = user.says.max_sessions.unwrap();
             format!(
                 "{} {home} {} {enabled} {expires} {networks} {} {sessions}",
-                user.name, user.rights, user.create_home
+                user.name, user.says.rights, user.says.create_home
             )
         });
         let expected = [
@@ -773,7 +827,7 @@ a.toml:23: user.home = "a\nb" is not allowed (it has control characters); write 
             match parse_users(&pieces.concat()) {
                 Ok(users) => for user in users {
                     prop_assert_eq!(check_name(&user.name), Ok(()));
-                    prop_assert!(user.home.starts_with("/srv/ftp"));
+                    prop_assert!(user.says.home.starts_with("/srv/ftp"));
                 },
                 Err(faults) => prop_assert!(faults.lines().all(|line| line.starts_with("a.toml")), "{}", faults),
             }

@@ -11,13 +11,14 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::limits::ByteRates;
-use crate::settings::{Anonymous, Faults, Settings};
+use crate::settings::{Faults, Settings};
 use crate::storage::Amount;
-use crate::storage::rights::{Rights, Words};
+use crate::storage::rights::Rights;
 use crate::tls::Subject;
 use register::Register;
 
 pub(crate) mod edit;
+pub(crate) mod exposed;
 pub(crate) mod file;
 mod given;
 mod password;
@@ -106,7 +107,6 @@ impl fmt::Display for Refusal {
 #[derive(Debug)]
 pub struct Accounts {
     register: Arc<Register>,
-    guest: Option<Arc<Account>>,
     /// A check keeps a core and tens of megabytes busy: at most one a core.
     checks: Arc<Semaphore>,
 }
@@ -129,30 +129,20 @@ impl Accounts {
 
     fn checked_by(checks: Arc<Semaphore>, settings: &Settings) -> Result<Self, Faults> {
         let root = file::Root::of(settings)?;
-        let guest = |words| {
-            let rights = Rights::everywhere(words);
-            let (name, home) = ("anonymous".to_owned(), root.path().to_owned());
-            let (rates, quota) = Default::default();
-            Arc::new(Account { name, home, rights, anonymous: true, max_sessions: None, rates, quota, new_home: None })
-        };
-        let guest = match settings.accounts.anonymous {
-            Anonymous::Off => None,
-            Anonymous::ReadOnly => Some(guest(Words::READ_ONLY)),
-            Anonymous::ReadWrite => Some(guest(Words::READ_WRITE)),
-            Anonymous::AddOnly => Some(guest(Words::ADD_ONLY)),
-        };
         let register = Arc::new(Register::load(&settings.accounts, root)?);
-        Ok(Self { register, guest, checks })
+        Ok(Self { register, checks })
     }
 
     /// Every account, the guests' last.
     pub(crate) fn all(&self) -> Vec<Arc<Account>> {
-        self.register.users().accounts().chain(self.guest.clone()).collect()
+        let users = self.register.users();
+        users.accounts().chain(users.guests().cloned()).collect()
     }
 
     /// Whether there is a user of this name; guests count when they are let in.
     pub fn knows(&self, name: &str) -> bool {
-        self.register.users().knows(name) || (is_anonymous(name) && self.guest.is_some())
+        let users = self.register.users();
+        users.knows(name) || (is_anonymous(name) && users.guests().is_some())
     }
 
     /// The account of `name`, if `password` is its password and `caller` may log in to it now. Guests may have any
@@ -164,7 +154,11 @@ impl Accounts {
         caller: &Caller,
     ) -> Result<Arc<Account>, Refusal> {
         if is_anonymous(name) {
-            return self.guest.clone().ok_or(Refusal::AnonymousOff);
+            if !self.register.is_fresh() {
+                let register = Arc::clone(&self.register);
+                spawn_blocking(move || drop(register.fresh_users())).await.map_err(|_| Refusal::Stopping)?;
+            }
+            return self.register.users().check_guest(caller, SystemTime::now());
         }
         let permit = self.checks.clone().acquire_owned().await.map_err(|_| Refusal::Stopping)?;
         let (register, name, caller) = (Arc::clone(&self.register), name.to_owned(), caller.clone());
@@ -182,6 +176,7 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Anonymous;
 
     const HERE: Caller = Caller { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), certificate: None };
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::file::{self, Given, Root, User};
+use super::file::{self, Given, Listed, Root, Says, User};
 use super::{Account, Caller, NewHome, PasswordHash, Refusal, Terms, given};
 use crate::settings::{AccountSettings, Faults};
 
@@ -15,6 +15,7 @@ use crate::settings::{AccountSettings, Faults};
 #[derive(Debug)]
 pub(super) struct Users {
     by_name: HashMap<String, Entry>,
+    guests: Option<(Arc<Account>, Terms)>,
     /// One hash for each kind and cost in the file, so that time does not tell which users there are.
     decoys: Vec<PasswordHash>,
 }
@@ -27,7 +28,8 @@ struct Entry {
 }
 
 impl Users {
-    pub fn new(users: Vec<User>, template: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn new(listed: Listed, template: Option<&Path>) -> anyhow::Result<Self> {
+        let Listed { users, guests } = listed;
         let mut hashes: Vec<&PasswordHash> = users.iter().map(|user| &user.password).collect();
         hashes.sort_by_key(|hash| std::cmp::Reverse(hash.cost()));
         let mut decoys: Vec<PasswordHash> = Vec::new();
@@ -39,24 +41,36 @@ impl Users {
         if decoys.is_empty() {
             decoys.push(PasswordHash::of_nobody()?);
         }
-        let entry = |user: User| {
-            let new_home = user.create_home.then(|| NewHome { template: template.map(Path::to_owned) });
-            let (home, rights) = (user.home, user.rights);
-            let (name, max_sessions) = (user.name.clone(), user.max_sessions);
-            let (rates, quota) = (user.rates, user.quota);
-            let account =
-                Arc::new(Account { name, home, rights, anonymous: false, max_sessions, rates, quota, new_home });
-            (user.name, Entry { account, password: user.password, terms: user.terms })
+        let account = |name: String, anonymous, says: Says| {
+            let new_home = says.create_home.then(|| NewHome { template: template.map(Path::to_owned) });
+            let Says { home, rights, terms, max_sessions, rates, quota, .. } = says;
+            (Arc::new(Account { name, home, rights, anonymous, max_sessions, rates, quota, new_home }), terms)
         };
-        Ok(Self { by_name: users.into_iter().map(entry).collect(), decoys })
+        let entry = |user: User| {
+            let (account, terms) = account(user.name.clone(), false, user.says);
+            (user.name, Entry { account, password: user.password, terms })
+        };
+        let guests = guests.map(|says| account(file::GUESTS.to_owned(), true, says));
+        Ok(Self { by_name: users.into_iter().map(entry).collect(), guests, decoys })
     }
 
     fn read(file: Option<&Path>, given: &[Given], root: &Root, template: Option<&Path>) -> Result<Self, Faults> {
-        let mut users = file.map_or(Ok(Vec::new()), |file| file::read(file, root))?;
+        let mut listed = file.map_or_else(|| Ok(Listed::nobody(root)), |file| file::read(file, root))?;
         let mut faults = Faults::default();
-        given.iter().for_each(|given| file::add(given, root, &mut users, &mut faults));
-        let users = faults.or(users)?;
-        Self::new(users, template).map_err(|err| Faults::one("accounts", err.to_string()))
+        given.iter().for_each(|given| file::add(given, root, &mut listed.users, &mut faults));
+        let listed = faults.or(listed)?;
+        Self::new(listed, template).map_err(|err| Faults::one("accounts", err.to_string()))
+    }
+
+    /// The guests' account, if they are let in at all.
+    pub fn guests(&self) -> Option<&Arc<Account>> {
+        self.guests.as_ref().map(|(account, _)| account)
+    }
+
+    /// The same, if its terms let `caller` in now.
+    pub fn check_guest(&self, caller: &Caller, now: SystemTime) -> Result<Arc<Account>, Refusal> {
+        let (account, terms) = self.guests.as_ref().ok_or(Refusal::AnonymousOff)?;
+        terms.check(now, caller).map(|()| Arc::clone(account))
     }
 
     /// Every user's account, by name.
@@ -135,6 +149,11 @@ impl Register {
     /// The users as they were read last.
     pub fn users(&self) -> Arc<Users> {
         Arc::clone(&self.last().users)
+    }
+
+    /// Whether the file is as it was read last.
+    pub fn is_fresh(&self) -> bool {
+        Version::of(self.file.as_deref()) == self.last().version
     }
 
     /// The users as the file has them now. A file with faults leaves them as they were; the faults are logged once.
@@ -220,7 +239,7 @@ mod tests {
             assert_eq!(costs(name), costs("nobody"), "{name}");
             assert_eq!(check(&users, name, b"wrong"), Err(Refusal::WrongPassword));
         }
-        let empty = Users::new(Vec::new(), None).unwrap();
+        let empty = Users::new(Listed::nobody(&root), None).unwrap();
         assert_eq!(empty.decoys_beside(None).count(), 1, "nor does an empty file tell that it is empty");
     }
 

@@ -74,7 +74,7 @@ pub fn pin(directory: &Directory, user: &str) -> anyhow::Result<Option<String>> 
     let Some(file) = &settings.accounts.file else { return Ok(None) };
     let users = accounts::file::read(file, &Root::of(&settings)?)?;
     let secret = Secret::load(directory)?;
-    Ok(users.iter().find(|it| it.name == user).map(|it| secret.pin(user, &it.password)))
+    Ok(users.users.iter().find(|it| it.name == user).map(|it| secret.pin(user, &it.password)))
 }
 
 impl Class {

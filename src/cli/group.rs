@@ -58,7 +58,7 @@ fn run(args: &GroupArgs) -> anyhow::Result<()> {
     let target = Target::of(args.config.as_deref())?;
     match &args.command {
         GroupCommand::Add { name, terms } => {
-            if let Err(why) = file::check_name(name) {
+            if let (true, Err(why)) = (name != file::GUESTS, file::check_name(name)) {
                 bail!("{name:?} cannot be a group's name: {why}");
             }
             target.edit(|accounts| accounts.add_group(name, &terms.0))

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::accounts::{Accounts, privacy, writing};
+use crate::accounts::{Accounts, exposed, privacy, writing};
 use crate::columns::columns;
 use crate::limits::files;
 use crate::reach::{self, Surroundings};
@@ -269,7 +269,8 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     writeln!(text, "\n{name} looks good")?;
     print(&text)?;
     let mut advice = reach::findings(&loaded.settings, &Surroundings::look());
-    advice.extend(writing::warnings(&Accounts::load(&loaded.settings)?));
+    let accounts = Accounts::load(&loaded.settings)?;
+    advice.extend(writing::warnings(&accounts).into_iter().chain(exposed::warnings(&accounts)));
     advice.iter().for_each(|text| eprintln!("warning: {text}"));
     // As `serve` will find it: it raises the soft limit.
     let settings = &loaded.settings;

@@ -5,14 +5,14 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Error, bail};
+use anyhow::{Context, Error, anyhow, bail};
 use clap::{Args, Subcommand};
 use toml_edit::Value;
 
 use super::terms::{Terms, UserTerms};
 use super::{columns, finish, print};
 use crate::accounts::edit::{AccountsFile, Kind};
-use crate::accounts::file::{self, Root, User};
+use crate::accounts::file::{self, Listed, Root, Says};
 use crate::accounts::{self, LONGEST_PASSWORD, PasswordHash, check_password};
 use crate::settings::{Flags, load};
 
@@ -68,6 +68,9 @@ struct PasswordArgs {
     /// Read the password from standard input instead of asking for it
     #[arg(long)]
     password_stdin: bool,
+    /// Read the hash of a password from there, as htpasswd -B and /etc/shadow have it
+    #[arg(long, conflicts_with = "password_stdin")]
+    hash_stdin: bool,
 }
 
 /// `longshore user`.
@@ -97,7 +100,7 @@ fn run(args: &UserArgs) -> anyhow::Result<()> {
             target.edit(|accounts| accounts.change_password(name, &password))
         }
         UserCommand::Remove { name } => target.edit(|accounts| accounts.remove(Kind::User, name)),
-        UserCommand::List => list(&file::read(&target.path, &target.root)?),
+        UserCommand::List => list(file::read(&target.path, &target.root)?),
     }
 }
 
@@ -144,33 +147,43 @@ fn check_new(name: &str, home: Option<&str>, root: &Root) -> anyhow::Result<Path
     }
 }
 
-fn list(users: &[User]) -> anyhow::Result<()> {
-    let row = |user: &User| [user.name.clone(), user.home.display().to_string(), user.rights.to_string(), terms(user)];
+/// All users, and the guests where they are let in.
+fn list(listed: Listed) -> anyhow::Result<()> {
+    let row = |name: &str, says: &Says| {
+        [name.to_owned(), says.home.display().to_string(), says.rights.to_string(), terms(says)]
+    };
     let head = ["NAME", "HOME", "PERMISSIONS", "TERMS"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(head).chain(users.iter().map(row)).collect();
+    let users = listed.users.iter().map(|user| row(&user.name, &user.says));
+    let guests = listed.guests.iter().map(|says| row(file::GUESTS, says));
+    let rows: Vec<_> = std::iter::once(head).chain(users).chain(guests).collect();
     print(&columns(&rows))
 }
 
-/// What the user needs besides the password, in a few words.
-fn terms(user: &User) -> String {
-    let accounts::Terms { enabled, expires, allow_from, client_certificate } = &user.terms;
+/// What holds for a user besides home and permissions, in a few words.
+fn terms(says: &Says) -> String {
+    let accounts::Terms { enabled, expires, allow_from, client_certificate } = &says.terms;
     let disabled = (!enabled).then(|| "disabled".to_owned());
     let expires = expires.map(|last| format!("until {last}"));
     let networks = allow_from.iter().flatten().map(|network| format!("from {network}"));
-    let sessions = user.max_sessions.filter(|limit| *limit > 0).map(|limit| format!("at most {limit} sessions"));
     let certificate = client_certificate.as_ref().map(|_| "with a certificate".to_owned());
-    disabled
-        .into_iter()
-        .chain(expires)
-        .chain(networks)
-        .chain(certificate)
-        .chain(sessions)
-        .collect::<Vec<_>>()
-        .join(", ")
+    let sessions = says.max_sessions.filter(|limit| *limit > 0).map(|limit| format!("at most {limit} sessions"));
+    let limits = [
+        (says.quota.bytes, "bytes"),
+        (says.quota.files, "files"),
+        (says.rates.download, "bytes/s down"),
+        (says.rates.upload, "bytes/s up"),
+    ];
+    let limits = limits.into_iter().filter(|(limit, _)| *limit > 0).map(|(limit, unit)| format!("{limit} {unit}"));
+    let all = disabled.into_iter().chain(expires).chain(networks).chain(certificate).chain(sessions).chain(limits);
+    all.collect::<Vec<_>>().join(", ")
 }
 
 impl PasswordArgs {
     fn read(&self, name: &str) -> anyhow::Result<PasswordHash> {
+        if self.hash_stdin {
+            let hash = String::from_utf8(from_stdin()?).context("a hash is text")?;
+            return PasswordHash::parse(&hash).map_err(|why| anyhow!("this is no hash that can be used: {why}"));
+        }
         let password = if self.password_stdin { from_stdin()? } else { from_terminal(name)? };
         check_password(&password).map_err(Error::msg)?;
         PasswordHash::create(&password)

@@ -148,7 +148,7 @@ impl Session {
 
     /// A place among the account's sessions, or how many it may have.
     fn place(&self, account: &Account) -> Result<Option<UserPermit>, u32> {
-        if account.anonymous {
+        if account.anonymous && account.max_sessions.is_none() {
             return Ok(None);
         }
         let limit = account.max_sessions.unwrap_or(self.shared.in_force().settings.limits.max_sessions_per_user);

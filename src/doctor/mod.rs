@@ -12,7 +12,7 @@ use std::time::Duration;
 use procfs::process::{LimitValue, Process};
 use serde::Serialize;
 
-use crate::accounts::{Accounts, privacy, writing};
+use crate::accounts::{Accounts, exposed, privacy, writing};
 use crate::limits::files;
 use crate::reach::{self, Surroundings};
 use crate::settings::{Faults, Loaded, Settings};
@@ -189,6 +189,8 @@ fn directories(settings: &Settings, faults: &Faults, running: Option<&Running>) 
     };
     let good = format!("{} can be read, and written by whoever may upload", settings.storage.root.display());
     findings.extend(Finding::any(Level::Warning, "root", writing::warnings(&accounts), good));
+    findings
+        .extend(exposed::warnings(&accounts).into_iter().map(|text| Finding::new(Level::Warning, "accounts", text)));
     if let Some(file) = &settings.accounts.file {
         let good = format!("nobody else on this machine can read or replace {}", file.display());
         findings.extend(Finding::any(Level::Warning, "accounts", privacy::warnings(file), good));

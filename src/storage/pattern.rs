@@ -111,7 +111,7 @@ mod tests {
         fn any_pattern_covers_all_below_what_it_covers(
             pattern in "/[ab*?\\[\\]/]{0,12}", path in vec("[ab]{1,3}", 1..5), more in "[ab]{1,3}",
         ) {
-            let pattern = PathPattern::new(&pattern).unwrap();
+            let pattern = PathPattern::new(&pattern.replace("**", "*?")).unwrap();
             let components: Vec<&[u8]> = path.iter().map(String::as_bytes).collect();
             let below = [components.as_slice(), &[more.as_bytes()]].concat();
             prop_assert!(!pattern.covers(&components) || pattern.covers(&below));

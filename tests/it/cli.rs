@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::fixture::{LONGSHORE, Process};
+use crate::fixture::{LONGSHORE, Process, left_out, poll};
 use crate::ftp::Ftp;
 
 fn directory() -> TempDir {
@@ -100,6 +101,42 @@ fn a_home_that_a_link_leads_out_of_the_root_is_refused() {
             "users.toml:4: user.home = \"ann\" is not allowed (a symbolic link leads it out of the root, to /etc)";
         assert!(stderr(&output).contains(fault), "{}", stderr(&output));
     }
+}
+
+/// By default guests may read all of the root.
+#[test]
+fn homes_that_guests_get_at_are_reported_with_a_cure() {
+    let dir = directory();
+    let settings =
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[storage]\nroot = \"root\"\n[accounts]\nfile = \"users.toml\"\n";
+    fs::write(dir.path().join("c.toml"), settings).unwrap();
+    let hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
+    let user =
+        |name: &str, home: &str| format!("[[user]]\nname = \"{name}\"\npassword = \"{hash}\"\nhome = \"{home}\"\n");
+    let group = |says: &str| format!("[[group]]\nname = \"anonymous\"\n{says}\n");
+    for directory in ["root/homes/ann", "root/pub"] {
+        fs::create_dir_all(dir.path().join(directory)).unwrap();
+    }
+    let (ann, bob, all) = (user("ann", "homes/ann"), user("bob", "homes/bob"), user("all", "."));
+    for (text, whose) in [
+        (ann.clone() + &all, "the files of ann;"),
+        (ann.clone() + &bob, "the files of ann and 1 more;"),
+        (all, ""),
+        (ann.clone() + &group("home = \"pub\""), ""),
+        (ann.clone() + &group("permissions = { \"/\" = \"read-only\", \"/homes\" = \"none\" }"), ""),
+    ] {
+        fs::write(dir.path().join("users.toml"), &text).unwrap();
+        fs::set_permissions(dir.path().join("users.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+        let output = run(&dir, &["check", "--config", "c.toml"]);
+        assert!(output.status.success(), "{text}{}", stderr(&output));
+        let said = stderr(&output);
+        let warned = said.contains("guests (accounts.anonymous) get at");
+        assert!(warned != whose.is_empty() && said.contains(whose), "{text}{said}");
+    }
+    fs::write(dir.path().join("users.toml"), ann).unwrap();
+    let served = Process::spawn(Command::new(LONGSHORE).args(["--config", "c.toml"]).current_dir(dir.path()));
+    poll(|| served.stderr().contains("set accounts.anonymous = \"off\"").then_some(()))
+        .expect("the start says so, too");
 }
 
 #[test]
@@ -310,6 +347,62 @@ fn accounts_are_set_and_faulty_changes_are_not_written() {
     ftp.login("ann", "mooring");
     ftp.expect(257, "MKD new");
     ftp.expect(550, "RMD new");
+}
+
+/// Whoever edits it, the file stays its owner's.
+#[test]
+fn an_edited_accounts_file_keeps_comments_owner_group_and_mode() {
+    let dir = directory();
+    fs::write(dir.path().join("c.toml"), "[accounts]\nfile = \"link.toml\"\n").unwrap();
+    let (file, link) = (dir.path().join("users.toml"), dir.path().join("link.toml"));
+    let hash = "$2b$04$abcdefghijklmnopqrstuuQ1vn8MsPdHZ7xqxnKAfHoO2HThGD8vq";
+    fs::write(&file, "# the staff\n").unwrap();
+    std::os::unix::fs::symlink("users.toml", &link).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&file, Some(4711), Some(4712)).unwrap();
+    } else {
+        left_out("only root can give files away; that the accounts file keeps its owner was not tested");
+    }
+    let before = fs::metadata(&file).unwrap();
+    let add = |name: &str, hash: &str| {
+        let mut command = Command::new(LONGSHORE);
+        command.args(["user", "add", name, "--hash-stdin", "--config", "c.toml"]).current_dir(dir.path());
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), hash.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    assert!(add("ann", &format!("{hash}\n")).status.success());
+    let refused = add("bob", "mooring");
+    assert!(stderr(&refused).contains("no hash that can be used") && !refused.status.success(), "{refused:?}");
+    let after = fs::metadata(&file).unwrap();
+    let facts = |of: &fs::Metadata| (of.uid(), of.gid(), of.mode());
+    assert_eq!(facts(&after), facts(&before));
+    assert!(after.ino() != before.ino() && link.is_symlink(), "it is replaced whole, where the link leads");
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(text, format!("# the staff\n\n[[user]]\nname = \"ann\"\npassword = \"{hash}\"\n"));
+}
+
+/// Each of them finds the file as another one has left it, and a killed one leaves it as it was.
+#[test]
+fn edits_at_the_same_time_lose_nothing_also_when_some_are_killed() {
+    let dir = directory();
+    fs::write(dir.path().join("c.toml"), "[accounts]\nfile = \"users.toml\"\n").unwrap();
+    let edit = |number: usize| {
+        let mut command = Command::new(LONGSHORE);
+        command.args(["group", "add", &format!("g{number}"), "--config", "c.toml"]).current_dir(dir.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut edits: Vec<_> = (0..40).map(edit).collect();
+    // Every fourth one, wherever it is.
+    edits.iter_mut().step_by(4).for_each(|child| child.kill().unwrap());
+    let done: Vec<usize> = (0..40).filter(|number| edits[*number].wait().unwrap().success()).collect();
+    let listed = stdout(&run(&dir, &["group", "list", "--config", "c.toml"]));
+    assert!(done.len() >= 30, "{done:?}");
+    for number in done {
+        let is_there = listed.lines().any(|line| line.trim_end() == format!("g{number}"));
+        assert!(is_there, "g{number} is lost: {listed}");
+    }
 }
 
 #[test]

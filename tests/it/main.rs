@@ -15,6 +15,7 @@ mod embedded;
 mod faults;
 mod fixture;
 mod ftp;
+mod hosts;
 mod image;
 mod limits;
 mod listing;

@@ -460,6 +460,38 @@ fn groups_give_their_users_what_these_do_not_say() {
     eve.expect(530, "PASS x");
 }
 
+/// The group of this name says of guests what others say of their users.
+#[test]
+fn guests_have_a_group_of_their_own() {
+    let server = Server::builder()
+        .anonymous("read-only")
+        .account_with("ann", "x", "home = \"ann\"")
+        .accounts_text(
+            "[[group]]\nname = \"anonymous\"\nhome = \"pub\"\nquota_bytes = 1000\nmax_sessions = 1\n\
+             permissions = { \"/\" = \"read-only\", \"/incoming\" = \"add-only\" }\n",
+        )
+        .file("ann/letter", "x")
+        .file("pub/incoming/first", "x")
+        .start();
+    let mut guest = Ftp::anonymous(&server);
+    assert_eq!(guest.list("NLST"), ["incoming"]);
+    guest.put("STOR incoming/new", b"x");
+    guest.refused(550, "STOR new");
+    assert!(guest.expect(200, "SITE QUOTA").text().contains(" of 1000 bytes"));
+    let mut second = Ftp::connect(server.address());
+    second.expect(331, "USER ftp");
+    assert!(second.expect(530, "PASS x").text().contains("anonymous has 1 sessions"));
+    drop(guest);
+    server.event("session_closed");
+    // What is changed holds at the next login.
+    let accounts = server.beside("accounts.toml");
+    let text = std::fs::read_to_string(&accounts).unwrap();
+    std::fs::write(&accounts, text.replace("max_sessions = 1", "allow_from = [\"192.0.2.0/24\"]")).unwrap();
+    second.expect(331, "USER ftp");
+    second.expect(530, "PASS x");
+    server.event_where("login", |event| event["outcome"] == "not_from_here" && event["user"] == "ftp");
+}
+
 #[test]
 fn a_missing_home_is_made_from_the_template_at_the_login() {
     let builder = Server::builder().anonymous("off");
