@@ -54,8 +54,8 @@ fn judge(ports: &Ports, active: Active, in_container: bool) -> Finding {
             return Finding::new(if in_container { Level::Note } else { Level::Good }, ABOUT, text);
         }
         Active::Unknown => format!(
-            "only root sees which is active, and {elsewhere}; to let clients in, with ufw: {}; with firewalld: {}; with \
-             nftables: {}",
+            "which one is active cannot be seen from here (nft list ruleset tells root), and {elsewhere}; to let clients in, \
+             with ufw: {}; with firewalld: {}; with nftables: {}",
             ports.ufw(),
             ports.firewalld(),
             ports.nftables("inet filter input")
@@ -185,7 +185,7 @@ mod tests {
         assert!(said(Active::Nftables(vec![chain])).contains(line));
         let unknown = said(Active::Unknown);
         assert!(
-            unknown.contains("only root sees")
+            unknown.contains("cannot be seen from here")
                 && ["ufw allow", "firewall-cmd", line].iter().all(|it| unknown.contains(it))
         );
         assert!(said(Active::None).ends_with("has to let TCP 21, 990, 49152-65535 through"));

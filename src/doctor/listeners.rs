@@ -16,8 +16,9 @@ pub(super) fn examine(settings: &Settings, answering: Option<Running>) -> (Vec<F
     let control = settings.server.listen.iter().map(|address| ("control port", *address));
     let implicit = settings.tls.implicit.iter().map(|address| ("implicit port", *address));
     let metrics = settings.metrics.listen.iter().map(|address| ("metrics port", *address));
+    let page = settings.page.listen.iter().map(|address| ("page port", *address));
     let mut running = answering;
-    let found = control.chain(implicit).chain(metrics).map(|(about, address)| {
+    let found = control.chain(implicit).chain(metrics).chain(page).map(|(about, address)| {
         let (level, text) = look(settings, address, &mut running);
         Finding::new(level, about, text)
     });

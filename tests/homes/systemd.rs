@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::sync::Once;
@@ -331,26 +331,37 @@ fn a_restart_behind_the_socket_refuses_nobody() {
 }
 
 #[test]
-fn a_stop_lets_transfers_finish_and_the_status_counts_them() {
+fn a_stop_lets_transfers_finish_and_the_status_counts_them_down() {
     let Some(container) = installed() else { return };
-    container.shell("head -c 200000 /dev/zero > /srv/ftp/slow.bin && chmod 644 /srv/ftp/slow.bin");
-    set(&container, "[limits]\npath_download_rates = { \"/slow.bin\" = \"50 KB\" }");
+    container
+        .shell("cd /srv/ftp && head -c 150000 /dev/zero > short && head -c 300000 /dev/zero > long && chmod 644 *");
+    set(&container, "[limits]\npath_download_rates = { \"/*\" = \"50 KB\" }");
     container.shell("systemctl reload longshore");
-    let (mut session, _) = Control::greeted(control(&container)).unwrap();
-    session.expect("331", "USER anonymous");
-    session.expect("230", "PASS x");
-    session.expect("200", "TYPE I");
-    let mut data = session.passive();
-    session.expect("150", "RETR slow.bin");
-    container.shell("systemctl stop --no-block longshore");
-    poll("the status counts the transfer", || {
-        let status = container.shell("systemctl show -P StatusText longshore");
-        (status == "stopping: 1 sessions, 1 data connections\n").then_some(())
+    let downloads = ["short", "long"].map(|name| {
+        let (mut session, _) = Control::greeted(control(&container)).unwrap();
+        session.expect("331", "USER anonymous");
+        session.expect("230", "PASS x");
+        session.expect("200", "TYPE I");
+        let data = session.passive();
+        session.expect("150", &format!("RETR {name}"));
+        (session, data)
     });
-    let mut file = Vec::new();
-    data.read_to_end(&mut file).unwrap();
-    assert_eq!(file.len(), 200_000);
-    assert!(session.reply().unwrap().starts_with("226 "));
+    container.shell("systemctl stop --no-block longshore");
+    let sizes: Vec<usize> = thread::scope(|scope| {
+        let drain = |(mut session, mut data): (Control, TcpStream)| {
+            let mut file = Vec::new();
+            data.read_to_end(&mut file).unwrap();
+            assert!(session.reply().unwrap().starts_with("226 "));
+            file.len()
+        };
+        let downloads = downloads.map(|download| scope.spawn(move || drain(download)));
+        for count in [2, 1] {
+            let expected = format!("stopping: {count} sessions, {count} data connections\n");
+            poll(&expected, || (container.shell("systemctl show -P StatusText longshore") == expected).then_some(()));
+        }
+        downloads.map(|download| download.join().unwrap()).into()
+    });
+    assert_eq!(sizes, [150_000, 300_000]);
     poll("the service ends", || {
         (container.shell("systemctl show -P ActiveState longshore") == "inactive\n").then_some(())
     });

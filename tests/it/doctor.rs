@@ -135,12 +135,14 @@ fn who_holds_a_port_is_named() {
     let dir = directory();
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let held = holder.local_addr().unwrap();
-    let settings = format!("[server]\nlisten = [\"{held}\"]\n[metrics]\nlisten = [\"{held}\"]\n");
+    let settings =
+        format!("[server]\nlisten = [\"{held}\"]\n[metrics]\nlisten = [\"{held}\"]\n[page]\nlisten = [\"{held}\"]\n");
     let findings = examined(dir.path(), &settings);
     let named = format!("(pid {}); stop that one, or choose another port with --port", std::process::id());
     findings.expect("fault", "control port", &format!("{held} is held by "));
     findings.expect("fault", "control port", &named);
     findings.expect("fault", "metrics port", &named);
+    findings.expect("fault", "page port", &named);
     // The same at the start.
     let start = Command::new(LONGSHORE).args(["--listen", &held.to_string()]).current_dir(dir.path()).output().unwrap();
     assert_eq!(start.status.code(), Some(69));
@@ -263,7 +265,7 @@ fn a_root_that_cannot_be_written_and_accounts_that_others_can_read_are_warnings(
     let Some(findings) = as_somebody(dir.path(), &[], &wide) else { return };
     findings.expect("good", "root", "ftp can be read, and written by whoever may upload");
     // What this user cannot see, with the lines for each.
-    findings.expect("note", "firewall", "only root sees which is active");
+    findings.expect("note", "firewall", "which one is active cannot be seen from here (nft list ruleset tells root)");
     for line in ["ufw allow 49152:65535/tcp", "firewall-cmd --permanent --add-port=49152-65535/tcp", "nft insert rule "]
     {
         findings.expect("note", "firewall", line);

@@ -440,6 +440,28 @@ fn the_image_s_variables_are_known() {
     }
 }
 
+#[test]
+fn the_metrics_block_serves_what_the_text_says() {
+    let dir = directory();
+    let config = blocks("toml").into_iter().find(|block| block.starts_with("[metrics]")).unwrap();
+    fs::write(dir.path().join("c.toml"), config.replace(":9121", ":0")).unwrap();
+    let mut command = Command::new(LONGSHORE);
+    command.args(["--config", "c.toml", "--listen", "127.0.0.1:0"]).current_dir(dir.path());
+    let mut process = Process::spawn(&mut command);
+    process.listening(1);
+    let page = crate::fixture::poll(|| {
+        let text = process.stderr();
+        let (_, rest) = text.split_once("metrics at ")?;
+        Some(rest.split_once('\n')?.0.to_owned())
+    });
+    let page = page.unwrap();
+    for (path, expected) in [("/metrics", "longshore_sessions_total"), ("/health", "alive"), ("/ready", "ready")] {
+        let url = page.replace("/metrics", path);
+        let said = text(&Command::new("curl").args(["-sS", "--fail", "--max-time", "10", &url]).output().unwrap());
+        assert!(said.contains(expected), "{url}: {said}");
+    }
+}
+
 /// Variables are written in the text, not in blocks.
 #[test]
 fn the_variables_in_the_readme_are_settings() {
