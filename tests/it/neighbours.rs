@@ -39,18 +39,20 @@ fn http_clients_that_dawdle_are_left_and_leave_their_places_to_others() {
     let server = Server::builder().metrics().start();
     let begun = Instant::now();
     // As many as there are places: some silent, some with half a head, some behind an answer.
-    let mut dawdling: Vec<TcpStream> = (0..512).map(|_| http(&server)).collect();
-    for (index, stream) in dawdling.iter_mut().enumerate() {
+    let dawdling = (0..512).map(|index| {
+        let mut stream = http(&server);
         match index % 3 {
             0 => {}
             1 => stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap(),
             _ => {
                 stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-                let mut lines = BufReader::new(&*stream).lines();
+                let mut lines = BufReader::new(&stream).lines();
                 assert_eq!(lines.next().unwrap().unwrap(), "HTTP/1.1 200 OK");
             }
         }
-    }
+        stream
+    });
+    let dawdling: Vec<TcpStream> = dawdling.collect();
     let mut next = http(&server);
     next.write_all(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     assert!(rest(next).ends_with("ready\n"));
