@@ -39,7 +39,8 @@ pub async fn follow(classroom: Arc<Classroom>, stop: CancellationToken) {
         let directory = classroom.directory();
         Some((Materials::of(directory).ok()?, subdirectories(&directory.handin()).ok()?))
     };
-    let mut given = block_in_place(look);
+    // What was added between the preparation of the homes and the first look is given, too.
+    let mut given = None;
     while stop.run_until_cancelled(sleep(LOOK)).await.is_some() {
         block_in_place(|| {
             let now = look();

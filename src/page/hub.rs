@@ -257,12 +257,12 @@ impl Hub {
         (state.rows.clone(), Arc::clone(&state.facts), Arc::clone(&state.rules))
     }
 
-    /// A session's events as `face` sees them; `None` where it sees no such session.
+    /// A session's events as `face` sees them; `None` where it sees no such session, and in an exam none at all.
     pub fn ladder(&self, face: &Face, session: u64) -> Option<Vec<Value>> {
         let (steps, rules) = {
             let state = self.state();
             let control = state.rows.get(&(session, Kind::Control))?;
-            if !face.sees(control.user.as_deref()) {
+            if !face.sees(control.user.as_deref()) || state.rules.hides_ports(face) {
                 return None;
             }
             (state.model.steps(session), Arc::clone(&state.rules))

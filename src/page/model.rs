@@ -24,6 +24,9 @@ pub(super) const STEPS: usize = 60;
 /// Events that are kept for all ladders; behind that the sessions with the oldest rows lose theirs.
 const ALL_STEPS: usize = 40_000;
 
+/// Characters of a path or an argument that are kept.
+const SHORT: usize = 256;
+
 /// Ranges of 1,024 ports in which client ports are counted: IANA's borders are borders of these.
 pub(super) const BINS: usize = 64;
 
@@ -79,7 +82,7 @@ impl Model {
         };
         let was_open = session.control.is_open();
         session.follow(event, now);
-        session.steps.push_back(Arc::clone(event));
+        session.steps.push_back(kept(event));
         self.steps += 1;
         if session.steps.len() > STEPS {
             session.steps.pop_front();
@@ -351,9 +354,24 @@ fn set(text: &mut Arc<str>, new: Option<&str>) {
     }
 }
 
+/// An event as it is kept: clients may send lines of 4 KiB, and 40,000 of these would be too much.
+fn kept(event: &Event) -> Arc<Event> {
+    let mut event = event.clone();
+    if let What::Command { argument: text, .. }
+    | What::DataOpened { path: text, .. }
+    | What::Transfer { path: text, .. }
+    | What::TlsFailed { reason: text }
+    | What::DataFailed { reason: text, .. } = &mut event.what
+        && text.len() > SHORT
+    {
+        *text = short(text).to_string();
+    }
+    Arc::new(event)
+}
+
 /// The table of live sessions keeps as much of it.
 fn short(text: &str) -> Arc<str> {
-    text.char_indices().nth(256).map_or(text, |(end, _)| &text[..end]).into()
+    text.char_indices().nth(SHORT).map_or(text, |(end, _)| &text[..end]).into()
 }
 
 #[cfg(test)]
@@ -481,6 +499,11 @@ mod tests {
         };
         (0..2 * STEPS).for_each(|_| command(&mut model, 1));
         assert_eq!(model.steps(1).len(), STEPS);
+        let long = What::Command { verb: "CWD", argument: "é".repeat(2_000), code: 550, duration: Duration::ZERO };
+        model.follow(&event(1, 1, ends(&client(1), SERVER), long));
+        let steps = model.steps(1);
+        let What::Command { argument, .. } = &steps.last().unwrap().what else { panic!() };
+        assert_eq!(argument.chars().count(), SHORT);
         for session in 1..=sessions {
             (0..STEPS).for_each(|_| command(&mut model, session));
         }

@@ -120,7 +120,7 @@ pub(super) async fn student_signs_in(
     // Phones like to begin with a capital.
     let user = alias.trim().to_lowercase();
     let check = move || {
-        let is_right = || class.student(&user).is_some() && is_pin(&class, &user, pin.trim());
+        let is_right = || is_pin(&class, &user, pin.trim()) && class.student(&user).is_some();
         page.0.door.admit_student(&user, client.ip().to_canonical(), &is_right)
     };
     let admitted = spawn_blocking(check).await.map_err(broke_off)?;

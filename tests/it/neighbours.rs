@@ -14,13 +14,18 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::fixture::{LONGSHORE, Server, noise, poll};
-use crate::ftp::Ftp;
+use crate::ftp::{Ftp, connect_from};
 
 /// What an HTTP client may take for a head, and a little.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 fn http(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.metrics()).unwrap();
+    http_from(server, 1)
+}
+
+/// From another address of loopback: one has not all the places.
+fn http_from(server: &Server, host: u8) -> TcpStream {
+    let stream = connect_from([127, 0, 0, host].into(), server.metrics()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
@@ -39,19 +44,21 @@ fn http_clients_that_dawdle_are_left_and_leave_their_places_to_others() {
     let server = Server::builder().metrics().start();
     let begun = Instant::now();
     // As many as there are places: some silent, some with half a head, some behind an answer.
-    let mut dawdling: Vec<TcpStream> = (0..512).map(|_| http(&server)).collect();
-    for (index, stream) in dawdling.iter_mut().enumerate() {
+    let dawdling = (0..512).map(|index| {
+        let mut stream = http_from(&server, if index < 384 { 1 } else { 2 });
         match index % 3 {
             0 => {}
             1 => stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap(),
             _ => {
                 stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-                let mut lines = BufReader::new(&*stream).lines();
+                let mut lines = BufReader::new(&stream).lines();
                 assert_eq!(lines.next().unwrap().unwrap(), "HTTP/1.1 200 OK");
             }
         }
-    }
-    let mut next = http(&server);
+        stream
+    });
+    let dawdling: Vec<TcpStream> = dawdling.collect();
+    let mut next = http_from(&server, 3);
     next.write_all(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     assert!(rest(next).ends_with("ready\n"));
     dawdling.into_iter().for_each(|stream| drop(rest(stream)));

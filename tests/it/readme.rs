@@ -397,6 +397,17 @@ fn the_operating_block_asks_the_running_server() {
 }
 
 #[test]
+fn its_pictures_are_there_and_small() {
+    let text = file("README.md");
+    let pictures: Vec<&str> = text.split("](docs/").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert_eq!(pictures.len(), 3, "{pictures:?}");
+    for picture in pictures {
+        let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(picture)).unwrap();
+        assert!(bytes.starts_with(b"RIFF") && bytes.len() < 200_000, "{picture}: {} bytes", bytes.len());
+    }
+}
+
+#[test]
 fn the_page_block_serves_a_page_and_tells_its_link() {
     let dir = directory();
     let script = block("longshore --port 2121 --page");

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::start::{HowArgs, serve_class};
-use crate::classroom::{self, Address, Card, Class, Directory, Enrolment, Roster};
+use crate::classroom::{self, Address, Card, Class, Directory, Enrolment, Roster, Student, Students};
 use crate::cli::failure;
 
 /// Ten students who do not exist.
@@ -79,16 +79,18 @@ impl Drop for Place {
 /// Makes the class, with new passwords for everybody. Its port is held until the server is about to bind it.
 fn prepare(place: &Place, port: Option<u16>) -> anyhow::Result<(Directory, Vec<Card>, Option<TcpListener>)> {
     let directory = Directory::at(&place.path);
+    let roster = Roster::parse(ROSTER.as_bytes(), "the sample roster", None)?;
+    let is_of_the_demo =
+        |student: &Student| roster.entries.iter().any(|entry| (&entry.id, &entry.name) == (&student.id, &student.name));
+    // Before anything is written: somebody's own class would get new passwords.
+    if !Students::load_or_none(&directory.students())?.iter().all(is_of_the_demo) {
+        bail!("{} is another class already; start it with `longshore classroom start`", show(&place.path));
+    }
     // A class that is there has its port.
     let held = if directory.settings().exists() { None } else { Some(hold(port)?) };
     let port = held.as_ref().map(|held| held.local_addr()).transpose()?.map(|address| address.port());
-    let roster = Roster::parse(ROSTER.as_bytes(), "the sample roster", None)?;
     classroom::found(&directory, port, roster.entries.len())?;
     let class = Class::open(&directory)?;
-    // A class of somebody's own is no place for students who do not exist.
-    if class.students().iter().any(|student| roster.entries.iter().all(|entry| entry.id != student.id)) {
-        bail!("{} is a class already; start it with `longshore classroom start`", place.path.display());
-    }
     let enrolment = Enrolment::of(&roster, class.students(), None)?;
     let made = class.enrol(&enrolment, false, |_, _| {})?;
     let cards = match made.is_empty() {

@@ -23,7 +23,7 @@ pub struct StartArgs {
     #[command(flatten)]
     class: ClassArgs,
     /// Only let this student in again, by the alias, and do not serve
-    #[arg(long, value_name = "ALIAS", conflicts_with_all = ["exam", "verbose"])]
+    #[arg(long, value_name = "ALIAS", conflicts_with_all = ["exam", "page", "public_page", "verbose"])]
     student: Option<String>,
     /// No hints, and the server shows students no ports of theirs
     #[arg(long)]

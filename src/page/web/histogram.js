@@ -17,10 +17,13 @@ export class Histogram {
     this.#feed = feed;
     this.element = el("section", { class: "histogram" }, el("h2", {}, text.histogramCaption), this.#counts, this.#svg, this.#empty);
     feed.addEventListener("change", () => this.#draw());
+    // Whoever opens a panel says that there is another size.
+    addEventListener("resize", () => this.#draw());
   }
 
   #draw() {
     const { histogram, facts } = this.#feed.shown;
+    if (this.element.offsetParent === null) return;
     if (histogram === this.#drawn && histogram !== null) return;
     this.#drawn = histogram;
     const all = (histogram ?? []).reduce((sum, count) => sum + count, 0);

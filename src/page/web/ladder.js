@@ -60,7 +60,8 @@ export class Ladder {
     if (row) setText(this.#title, text.ladderOf(row.name, row.session));
     const until = this.#feed.isLive ? Infinity : this.#feed.now;
     const steps = this.#steps.filter(({ at }) => at <= until);
-    setText(this.#note, steps.length ? "" : text.ladderGone);
+    const isHidden = this.#feed.face !== "teacher" && this.#feed.live.facts?.switches.ports === false;
+    setText(this.#note, steps.length ? "" : isHidden ? text.portsHidden : text.ladderGone);
     this.#note.hidden = steps.length > 0;
     const scroller = this.#scroller;
     scroller.hidden = steps.length === 0;

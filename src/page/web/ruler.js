@@ -55,6 +55,7 @@ export class Ruler {
     const width = this.#svg.clientWidth;
     if (width === this.#width) return;
     this.#width = width;
+    this.#em = parseFloat(getComputedStyle(this.#svg).fontSize);
     this.#drawBands();
     this.#soon();
   }
@@ -72,9 +73,8 @@ export class Ruler {
     return 6 * this.#em;
   }
 
-  get #em() {
-    return parseFloat(getComputedStyle(this.#svg).fontSize);
-  }
+  /// The size of its letters, which goes with the width.
+  #em = 16;
 
   /// The middles of the lanes, in ems.
   #y(lane) {
@@ -90,7 +90,8 @@ export class Ruler {
         return svg("rect", { class: name, x: from, y: this.#y(lane) - height / 2, width: Math.max(3, to - from), height, rx: 3 });
       });
     };
-    const isNarrow = this.#width < 45 * em;
+    const isNarrow = this.#width < 60 * em;
+    this.#svg.classList.toggle("narrow", isNarrow);
     const iana = RANGES.map(({ name, low, high }) => {
       const at = { class: `band ${name}`, x: (this.#x(low) + this.#x(high)) / 2, y: this.#y("iana") };
       const words = [svg("tspan", { class: "word" }, text[name]), isNarrow ? null : svg("tspan", { dx: "0.5em" }, `${low}-${high}`)];
@@ -129,11 +130,12 @@ export class Ruler {
         mark = this.#mark(port);
         this.#marks.set(key, mark);
         this.#layers[port.lane].append(mark);
-        pulse(mark.firstChild);
+        // In a crowd there is always a new one.
+        if (!isFull) pulse(mark.firstChild);
       }
       const drop = isFull && port.lane === "client" ? ((port.port >> 1) % 5) * 0.5 * this.#em : 0;
-      mark.setAttribute("transform", `translate(${this.#x(port.port)} ${this.#y(port.lane) + drop})`);
-      mark.classList.toggle("chosen", port.chosen);
+      move(mark, this.#x(port.port), this.#y(port.lane) + drop);
+      if (mark.classList.contains("chosen") !== port.chosen) mark.classList.toggle("chosen");
     }
     this.#label(wanted);
     this.#sum(wanted);
@@ -196,6 +198,12 @@ export class Ruler {
     };
     setText(this.#summary, text.rulerSummary(count("server"), count("client")));
   }
+}
+
+/// Puts a mark in its place, if it is in another.
+function move(mark, x, y) {
+  const place = `translate(${x.toFixed(1)} ${y.toFixed(1)})`;
+  if (mark.getAttribute("transform") !== place) mark.setAttribute("transform", place);
 }
 
 /// What the shapes mean.

@@ -56,6 +56,8 @@ export class Shell {
       el("main", {}, this.#panels.map(({ name, element }) => el("div", { id: `panel-${name}`, role: "tabpanel", "aria-labelledby": `tab-${name}`, hidden: name !== "connections" }, element))),
       this.#spoken,
     );
+    // When the bar takes another line, there is room for fewer rows.
+    new ResizeObserver(() => dispatchEvent(new Event("resize"))).observe(this.element.querySelector("header"));
     this.feed.addEventListener("change", () => this.#tell());
     this.feed.addEventListener("state", () => this.#showState());
     this.#tick();

@@ -21,6 +21,10 @@ export class Table {
   #wanted = "";
   #turning = 0;
   #body = el("tbody");
+  /// In place of the rows above and below the window, where all are wanted.
+  #above = el("tr", { class: "gap", "aria-hidden": "true" });
+  #below = el("tr", { class: "gap", "aria-hidden": "true" });
+  #listeners = "";
   #empty = el("p", { class: "empty" });
   #range = el("span", { class: "range" });
   #chosen = null;
@@ -41,6 +45,7 @@ export class Table {
     this.element = el("div", { class: "table" }, this.#tools(), this.#scroller);
     feed.addEventListener("change", ({ detail }) => this.#update(detail));
     addEventListener("resize", () => this.#layOut());
+    addEventListener("scroll", () => this.#size === "all" && this.#layOut(), { passive: true });
     setInterval(() => this.#tick(), 1000);
   }
 
@@ -91,12 +96,10 @@ export class Table {
     const moment = this.#feed.shown;
     const known = new Set(this.#order);
     const isNew = rows.some(({ id }) => !known.has(id)) || gone.some((id) => known.has(id));
-    if (afresh || isNew || this.#wanted || moment.facts !== this.#facts) this.#sort();
+    if (afresh || isNew || this.#wanted || String(moment.facts?.listeners) !== this.#listeners) this.#sort();
     if (afresh) for (const id of this.#lines.keys()) this.#fill(id, false);
     else for (const { id } of rows) if (this.#lines.has(id)) this.#fill(id, true);
   }
-
-  #facts = null;
 
   /// What a row shows; listeners have rows, too.
   #row(id) {
@@ -108,7 +111,7 @@ export class Table {
 
   #sort() {
     const moment = this.#feed.shown;
-    this.#facts = moment.facts;
+    this.#listeners = String(moment.facts?.listeners);
     const rows = [...moment.rows.values()].filter((row) => this.#matches(row));
     rows.sort((a, b) => a.place - b.place || (a.kind < b.kind ? -1 : 1));
     const listeners = this.view === "server" && !this.#wanted && this.#feed.face !== "student" ? moment.facts?.listeners ?? [] : [];
@@ -122,13 +125,16 @@ export class Table {
     return words.some((word) => word?.toLowerCase().includes(this.#wanted));
   }
 
+  /// The height of a row, all of which have a line each.
+  get #height() {
+    return this.#body.querySelector("tr:not(.gap)")?.offsetHeight || 36;
+  }
+
   /// How many rows there is room for.
   #room() {
-    if (this.#size === "all") return Infinity;
-    if (this.#size !== "fit") return Number(this.#size);
-    const height = this.#body.rows[0]?.offsetHeight || 36;
+    if (this.#size !== "fit") return this.#size === "all" ? Infinity : Number(this.#size);
     const top = this.#body.getBoundingClientRect().top + scrollY;
-    return Math.max(8, Math.floor((innerHeight - top - 12) / height));
+    return Math.max(8, Math.floor((innerHeight - top - 12) / this.#height));
   }
 
   #turn(step) {
@@ -137,12 +143,25 @@ export class Table {
     this.#layOut();
   }
 
-  /// Puts the lines of the page that is shown in their order, and makes those that are missing.
-  #layOut() {
+  /// Which rows are there: those of the page, or of all those in and near the window.
+  #span() {
+    if (this.#size === "all") {
+      const [height, top] = [this.#height, this.#body.getBoundingClientRect().top];
+      const from = Math.max(0, Math.floor(-top / height) - 10);
+      const to = Math.min(this.#order.length, from + Math.ceil(innerHeight / height) + 20);
+      this.#above.style.height = `${from * height}px`;
+      this.#below.style.height = `${(this.#order.length - to) * height}px`;
+      return [from, to];
+    }
     const room = this.#room();
     this.#page = Math.max(0, Math.min(this.#page, Math.ceil(this.#order.length / room) - 1));
-    const from = room === Infinity ? 0 : this.#page * room;
-    const ids = this.#order.slice(from, from + room);
+    return [this.#page * room, Math.min(this.#order.length, (this.#page + 1) * room)];
+  }
+
+  /// Puts the lines that are shown in their order, and makes those that are missing.
+  #layOut() {
+    const [from, to] = this.#span();
+    const ids = this.#order.slice(from, to);
     const wanted = new Set(ids);
     for (const [id, line] of this.#lines) {
       if (wanted.has(id)) continue;
@@ -150,15 +169,24 @@ export class Table {
       this.#lines.delete(id);
     }
     let before = null;
-    for (const id of ids) {
+    for (const [index, id] of ids.entries()) {
       if (!this.#lines.has(id)) {
         this.#lines.set(id, this.#line(id));
         this.#fill(id, false);
       }
       const { row } = this.#lines.get(id);
-      const place = before ? before.nextSibling : this.#body.firstChild;
+      const place = before ? before.nextSibling : this.#first();
       if (place !== row) this.#body.insertBefore(row, place);
       before = row;
+      // The head is the first.
+      row.setAttribute("aria-rowindex", from + index + 2);
+    }
+    if (this.#size === "all") {
+      this.#body.prepend(this.#above);
+      this.#body.append(this.#below);
+    } else {
+      this.#above.remove();
+      this.#below.remove();
     }
     const nobody = this.#feed.face === "student" ? text.emptyStudent : text.empty;
     const isEmpty = this.#feed.shown.rows.size === 0;
@@ -166,7 +194,12 @@ export class Table {
     this.#empty.hidden = sentence === "";
     this.#empty.replaceChildren(sentence, ...(isEmpty ? [el("code", {}, this.#invitation())] : []));
     const all = this.#order.length;
-    setText(this.#range, all ? text.range(from + 1, from + ids.length, all) : "");
+    this.#body.parentElement.setAttribute("aria-rowcount", all + 1);
+    setText(this.#range, all && this.#size !== "all" ? text.range(from + 1, to, all) : all ? String(all) : "");
+  }
+
+  #first() {
+    return this.#above.isConnected ? this.#above.nextSibling : this.#body.firstChild;
   }
 
   /// What to type to be the first.
@@ -201,7 +234,8 @@ export class Table {
       words[name] = word;
       if (draw) draw(cells[name]);
       else cells[name].textContent = word;
-      if (flashes && isChange) flash(cells[name]);
+      // Bytes change all the time, which says nothing.
+      if (flashes && isChange && name !== "bytes") flash(cells[name]);
     };
     const [local, foreign] = this.view === "server" ? [row.server, row.client] : [row.client, row.server];
     put("name", this.#nameOf(row), (cell) => this.#drawName(cell, row));
@@ -211,10 +245,15 @@ export class Table {
     put("state", this.#stateOf(row));
     put("clientPort", row.kind === "listener" ? "" : row.client ?? "", (cell) => drawClass(cell, row));
     put("mode", this.#modeOf(row), (cell) => this.#drawMode(cell, row));
-    put("command", row.kind === "listener" ? "" : `${row.verb} ${row.argument}`.trim());
+    put("command", row.kind === "listener" ? "" : `${row.verb} ${row.argument}`.trim(), (cell) => {
+      cell.textContent = cell.title = words.command;
+    });
     put("code", row.code ? String(row.code) : "", (cell) => drawCode(cell, row.code));
     put("bytes", row.bytes === null || row.bytes === undefined ? "" : grouped(row.bytes));
-    this.#age(id);
+    // Else it would be ahead of its neighbours', which wait for the next second.
+    const span = `${row.opened} ${row.ended}`;
+    if (words.span !== span) this.#age(id);
+    words.span = span;
   }
 
   #nameOf(row) {

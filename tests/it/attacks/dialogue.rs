@@ -20,6 +20,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestError, TestRunner};
+use rustix::process::Signal;
 use rustls::ClientConfig;
 use socket2::SockRef;
 
@@ -125,6 +126,9 @@ const NAMES: [&[u8]; 25] = [
     b".longshore-upload-1-2",
 ];
 
+/// See [`Scene::furnish`].
+const LINKS: &[&[u8]] = &[b"out", b"absolute", b"dir/out", b"up", b"inside", b"inside/out"];
+
 fn name() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         20 => select(&NAMES[..]).prop_map(<[u8]>::to_vec),
@@ -146,7 +150,9 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
         }
         path
     });
-    prop_oneof![6 => name(), 6 => joined, 1 => Just(b"../".repeat(600)), 1 => Just(b"*/../".repeat(40))]
+    // Through what leads out, or would.
+    let led_out = (select(LINKS), name()).prop_map(|(link, name)| [link, b"/", &name].concat());
+    prop_oneof![6 => name(), 4 => joined, 4 => led_out, 1 => Just(b"../".repeat(600)), 1 => Just(b"*/../".repeat(40))]
 }
 
 fn number() -> impl Strategy<Value = Vec<u8>> {
@@ -835,8 +841,15 @@ fn descriptors(server: &Server) -> Vec<PathBuf> {
 #[test]
 fn any_dialogue_is_answered_and_leaves_the_server_as_it_was() {
     let (scene, failed) = (RefCell::new(None), RefCell::new(String::new()));
-    let config =
-        Config { source_file: Some(file!()), max_shrink_iters: 1000, max_shrink_time: 60_000, ..Config::default() };
+    // Each is some twenty commands.
+    let cases = Config::default().cases.div_ceil(2);
+    let config = Config {
+        cases,
+        source_file: Some(file!()),
+        max_shrink_iters: 1000,
+        max_shrink_time: 60_000,
+        ..Config::default()
+    };
     let played = TestRunner::new(config).run(&dialogue(), |dialogue| {
         let mut current = scene.borrow_mut().take().unwrap_or_else(Scene::set);
         if let Err(why) = catch_unwind(AssertUnwindSafe(|| current.play(&dialogue))) {
@@ -852,4 +865,8 @@ fn any_dialogue_is_answered_and_leaves_the_server_as_it_was() {
         panic!("{why}\n--- the shortest dialogue that fails\n{dialogue:#?}\n--- the server\n{}", failed.borrow());
     }
     played.unwrap();
+    // Where it runs under a sanitizer, leaks are told at the end.
+    let mut server = scene.into_inner().unwrap().server;
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0), "{}", server.output());
 }

@@ -17,7 +17,7 @@ use crate::ftp::{Ftp, connect_from};
 const SILENT: usize = 5000;
 
 /// The longest that any command may take. It is generous: debug builds and machines with other work are slow. What it
-/// takes on a machine of its own stands in SECURITY.md.
+/// takes otherwise stands in SECURITY.md.
 const BOUND: Duration = Duration::from_secs(5);
 
 /// Something that goes on in a thread of its own until it is dropped.

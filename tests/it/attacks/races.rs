@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
 use super::outside::{Outside, has_canary};
 use super::rounds;
 use crate::fixture::{LONGSHORE, Process, Server};
 use crate::ftp::Ftp;
 
-/// Names that stand for something inside at one moment and for something outside at the next.
-const SWAPPED: [&str; 5] = ["root/d", "root/f", "root/deep/d", "root/ann", "root/class"];
+/// Names that stand for something inside at one moment and for something outside at the next; the last one for a FIFO, at
+/// which an open would wait for ever.
+const SWAPPED: [&str; 6] = ["root/d", "root/f", "root/deep/d", "root/ann", "root/class", "root/g"];
 
 /// Exchanges each of them with its link again and again until it is dropped; the kernel does it at one moment.
 struct Swapping {
@@ -87,6 +88,7 @@ fn work(ftp: &mut Ftp, d: &str, tally: &Tally) {
         "SITE UTIME 20200101000000 f",
         "SITE CHMOD 600 f",
         "SIZE f",
+        "HASH g",
         "MLST D/.longshore-upload-1-2",
     ] {
         let reply = ftp.command(line.replace('D', d));
@@ -100,7 +102,9 @@ fn work(ftp: &mut Ftp, d: &str, tally: &Tally) {
             tally.count(ftp.command(format!("RNTO {}", to.replace('D', d))).code);
         }
     }
-    for line in ["RETR D/a", "RETR D/sub/a", "RETR f", "LIST D", "NLST D/*", "NLST D/*/a", "MLSD D", "LIST -d D"] {
+    for line in
+        ["RETR D/a", "RETR D/sub/a", "RETR f", "RETR g", "LIST D", "NLST D/*", "NLST D/*/a", "MLSD D", "LIST -d D"]
+    {
         let data = ftp.passive();
         let reply = ftp.command(line.replace('D', d));
         tally.count(reply.code);
@@ -110,7 +114,18 @@ fn work(ftp: &mut Ftp, d: &str, tally: &Tally) {
             ftp.reply();
         }
     }
-    for line in ["STOR D/new", "STOR D/a", "STOR D/sub/a", "APPE D/a", "APPE f", "STOR f", "STOU", "STOR D/made/x"] {
+    for line in [
+        "STOR D/new",
+        "STOR D/a",
+        "STOR D/sub/a",
+        "APPE D/a",
+        "APPE f",
+        "APPE g",
+        "STOR g",
+        "STOR f",
+        "STOU",
+        "STOR D/made/x",
+    ] {
         let mut data = ftp.passive();
         let reply = ftp.command(line.replace('D', d));
         tally.count(reply.code);
@@ -170,6 +185,8 @@ fn no_swap_beside_the_server_leads_a_client_out() {
     link(&base, "root/deep/d", base.join("outside"));
     link(&base, "root/ann", base.join("outside"));
     link(&base, "root/class", "../outside");
+    fs::write(base.join("root/g"), "from inside").unwrap();
+    mknodat(CWD, base.join("root/g.swap"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let server = builder
         .accounts_text(
             &(user("rob", ".", rules) + &user("ann", "ann", "") + &user("new", "class/new", "create_home = true")),

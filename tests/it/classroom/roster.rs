@@ -415,3 +415,14 @@ fn a_faulty_lesson_is_named_before_anybody_is_enrolled() {
     assert!(!output.status.success() && text.contains("lesson.toml:3") && text.contains("0 points"), "{text}");
     assert!(!desk.class("students.csv").exists());
 }
+
+#[test]
+fn a_demo_leaves_somebodys_own_class_alone() {
+    let desk = Desk::new(MOODLE);
+    desk.enrol("");
+    let before = desk.tree();
+    let output = desk.run("demo class --port 0");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("class is another class already; start it with"), "{text}");
+    assert_eq!(desk.tree(), before);
+}

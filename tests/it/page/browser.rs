@@ -162,9 +162,13 @@ impl Browser {
         }
     }
 
-    /// Keeps a picture in cargo's directory for such things, where somebody can look at it.
+    /// Keeps a picture in cargo's directory for such things, where somebody can look at it: a PNG, or a WebP as the README
+    /// has them.
     pub fn picture(&self, name: &str) -> PathBuf {
-        let picture = self.call("GET", "/screenshot", None);
+        let (format, scale) = if name.ends_with(".webp") { ("webp", 0.75) } else { ("png", 1.0) };
+        let clip = json!({ "x": 0, "y": 0, "width": 1920, "height": 1080, "scale": scale });
+        let taken = self.devtools("Page.captureScreenshot", &json!({ "format": format, "quality": 80, "clip": clip }));
+        let picture = &taken["data"];
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join(name);

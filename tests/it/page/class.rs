@@ -1,6 +1,8 @@
 //! A class on the page: tasks and answers for students, decisions and exports for the teacher, the grid on the wall.
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -9,6 +11,7 @@ use super::http::{Answer, ask};
 use super::{cookie, own};
 use crate::classroom::lab::Lab;
 use crate::fixture::poll;
+use crate::ftp::Ftp;
 
 /// Where the page of a class is, and the teacher's cookie for it.
 fn opened(lab: &Lab) -> (SocketAddr, String) {
@@ -62,7 +65,7 @@ fn a_student_signs_in_with_the_card_answers_and_sees_nobody_else() {
     browser.wait(&format!("return {}.classList.contains('finished')", task("A3")));
     browser.run(&format!("{}.querySelector('.ways > button').click()", task("A4")));
     browser.wait(&format!("return {}.querySelector('.said').textContent.startsWith('A4: ')", task("A4")));
-    browser.picture("student-tasks.png");
+    browser.picture("student-tasks.webp");
     assert_eq!(browser.barriers(), [""; 0]);
     browser.click("#tab-connections");
     browser.wait(&format!("return document.querySelector('tbody').textContent.includes(':{}')", ftp.local().port()));
@@ -131,24 +134,52 @@ fn the_teacher_decides_resets_and_takes_the_marks_along() {
     assert_eq!(post(page, "/student/answer", &teacher, &json!({ "task": "A1", "text": "x" })).status, 401);
 }
 
+/// What a class does in a lesson: everybody lists, most answer, and some send something slowly until they are dropped.
+fn busy(lab: &Lab, students: usize) -> Vec<(Ftp, Option<TcpStream>)> {
+    let class = longshore::ports::PortClass::of(lab.address().port());
+    let work = |number: usize| {
+        let mut ftp = lab.login(number);
+        ftp.list("LIST");
+        ftp.get("RETR /materials/readme.txt");
+        if number % 3 != 2 {
+            ftp.expect(200, format!("SITE ANSWER A2 {} {class}", lab.address().port()));
+            ftp.expect(200, format!("SITE ANSWER A3 {}", ftp.local().port()));
+        }
+        ftp.expect(200, format!("SITE ANSWER A10 {}", 20 + number));
+        ftp.expect(200, "TYPE I");
+        let data = number.is_multiple_of(3).then(|| ftp.open(format!("STOR notes-{number}.txt")));
+        if let Some(mut data) = data.as_ref().map(|data| data.try_clone().unwrap()) {
+            std::thread::spawn(move || {
+                while data.write_all(&[b'x'; 700]).is_ok() {
+                    std::thread::sleep(Duration::from_millis(300));
+                }
+            });
+        }
+        (ftp, data)
+    };
+    (0..students).map(work).collect()
+}
+
 #[test]
 fn the_grid_is_on_the_wall_when_the_teacher_says_so() {
-    let (lab, Some(browser)) = (Lab::new(5), Browser::start()) else { return };
+    let (lab, Some(browser)) = (Lab::new(10), Browser::start()) else { return };
     let (everybody, teacher) = lab.page();
-    let sessions: Vec<_> = (0..3).map(|number| lab.login(number)).collect();
     browser.open(&everybody);
+    browser.wait("return document.querySelector('tr.listener')");
+    let sessions = busy(&lab, 8);
     browser.wait(&format!("return document.querySelector('button.name')?.textContent === '{}'", lab.user(0)));
     assert_eq!(browser.run("return document.querySelector('#tab-tasks').hidden"), true);
-    browser.picture("projector-class.png");
+    browser.wait("return document.querySelectorAll('tr.data:not(.over)').length >= 3");
+    browser.picture("projector-class.webp");
     browser.open(&teacher);
     browser.click("#tab-tasks");
-    browser.wait("return document.querySelectorAll('.grid .progress.done').length >= 4");
-    assert!(
-        browser.run("return document.querySelector('.grid tbody').textContent").as_str().unwrap().contains("Student 4")
-    );
-    browser.picture("teacher-grid.png");
+    browser.wait("return document.querySelectorAll('.grid .progress.done').length > 20");
+    let grid = browser.run("return document.querySelector('.grid tbody').textContent");
+    assert!(grid.as_str().unwrap().contains("Student 10"), "{grid}");
+    browser.picture("teacher-grid.webp");
     assert_eq!(browser.barriers(), [""; 0]);
-    browser.run("[...document.querySelectorAll('.switch')].find((it) => it.textContent.includes('grid')).querySelector('input').click()");
+    let switch = "[...document.querySelectorAll('.switch')].find((it) => it.textContent.includes('grid')).querySelector('input').click()";
+    browser.run(switch);
     // What a mark rests on, and a decision about it.
     browser.click(".grid tbody button.done");
     browser.wait("return document.querySelector('dialog .evidence code')");
@@ -168,13 +199,15 @@ fn the_grid_is_on_the_wall_when_the_teacher_says_so() {
     browser.open(&everybody);
     browser.wait("return !document.querySelector('#tab-tasks').hidden");
     browser.click("#tab-tasks");
-    browser.wait("return document.querySelectorAll('.grid tbody tr').length === 5");
+    browser.wait("return document.querySelectorAll('.grid tbody tr').length === 10");
     let wall = browser.run("return document.body.textContent");
     let wall = wall.as_str().unwrap();
-    assert!(wall.contains(lab.user(4)) && !wall.contains("Student 1") && !wall.contains("copied"), "{wall}");
+    assert!(wall.contains(lab.user(9)) && !wall.contains("Student 1") && !wall.contains("copied"), "{wall}");
     browser.picture("projector-grid.png");
     assert_eq!(browser.barriers(), [""; 0]);
-    drop(sessions);
+    for data in sessions.iter().filter_map(|(_, data)| data.as_ref()) {
+        data.shutdown(Shutdown::Both).unwrap();
+    }
 }
 
 #[test]
@@ -190,13 +223,10 @@ fn an_exam_shows_no_ports_to_anybody_but_the_teacher() {
     let ladder = |face: &str, cookie: &str| get(page, &format!("/{face}/ladder/1"), cookie).body;
     assert!(poll(|| ladder("teacher", &teacher).contains("NOOP").then_some(())).is_some());
     assert!(ladder("teacher", &teacher).contains(&port) && ladder("teacher", &teacher).contains(&offered));
-    let seen = [
-        ladder("projector", ""),
-        ladder("student", &student),
-        get(page, "/projector/replay", "").body,
-        get(page, "/student/replay", &student).body,
-        table(),
-    ];
+    for (face, cookie) in [("projector", ""), ("student", student.as_str())] {
+        assert_eq!(get(page, &format!("/{face}/ladder/1"), cookie).status, 404);
+    }
+    let seen = [get(page, "/projector/replay", "").body, get(page, "/student/replay", &student).body, table()];
     for text in &seen {
         assert!(!text.contains(&port) && !text.contains(&offered) && !text.contains("TIME_WAIT"), "{text}");
     }

@@ -234,7 +234,7 @@ fn the_ladder_spells_out_how_a_port_is_sent() {
     );
     let expected = [ftp.local().port().to_string(), server.address().port().to_string()];
     assert_eq!(ends.as_array().unwrap()[..2], expected.map(Value::from));
-    browser.picture("projector-ladder.png");
+    browser.picture("projector-ladder.webp");
     assert_eq!(browser.barriers(), [""; 0]);
     browser.click("#tab-histogram");
     let counted =

@@ -81,6 +81,20 @@ impl Class {
         assert!(poll(|| is_there().then_some(())).is_some(), "{user} at {port} is not logged in: {}", log());
     }
 
+    /// Waits until all sessions of a student are over for the server, too: it may see an end later than the next login.
+    #[track_caller]
+    pub fn wait_until_left(&self, user: &str) {
+        let login = format!("login of {user}: ok");
+        let log = || fs::read_to_string(self.path("sessions.log")).unwrap_or_default();
+        let has_left = || {
+            let log = log();
+            let number = |line: &str| line.split(' ').nth(2).unwrap_or_default().to_owned();
+            let closed: BTreeSet<String> = log.lines().filter(|line| line.contains(" closed: ")).map(number).collect();
+            log.lines().filter(|line| line.contains(&login)).all(|line| closed.contains(&number(line)))
+        };
+        assert!(poll(|| has_left().then_some(())).is_some(), "{user} is still there: {}", log());
+    }
+
     /// Says a control port to the others.
     pub fn tell(&self, user: &str, port: u16) {
         self.told.lock().unwrap().insert(user.to_owned(), port);

@@ -130,7 +130,7 @@ fn with_curl(class: &Class, user: &str, password: &str, is_right: bool) -> Done 
     }
     let said = curl(&["--disable-epsv", "--list-only", &format!("{url}/")]);
     let port = passive(said.lines().find(|line| line.contains("227 ")).unwrap()).port();
-    let (b2, d1, f2) = if is_right { (port, "PASS", 1113) } else { (port ^ 1, "ACCT", 1112) };
+    let (b2, d1, f2) = if is_right { (port, "PASS", 1113) } else { (port >> 8, "ACCT", 1112) };
     fs::write(dir.path().join("answers.txt"), format!("B2={b2}\r\nd1 = {d1}\nnothing\nF2={f2}\n")).unwrap();
     curl(&["-T", "answers.txt", &format!("{url}/")]);
     let done: &[&str] = if is_right { &["A1", "B2", "C1", "C2", "C3", "C11", "D1", "F2"] } else { &["A1"] };
