@@ -261,7 +261,8 @@ impl Builder {
 
     /// Has a network of its own, with nothing in it but itself; `None` where this user may not make one.
     pub fn own_network(mut self) -> Option<Self> {
-        self.under = ["unshare", "--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""].map(str::to_owned).into();
+        self.under =
+            ["unshare", "--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""].map(str::to_owned).into();
         self.listen = vec!["0.0.0.0:0".to_owned()];
         may_unshare().then_some(self)
     }

@@ -300,7 +300,7 @@ fn a_client_that_is_killed_during_a_replacement_costs_no_old_file() {
     let server = Server::builder().file("x", &old).start();
     fs::write(server.beside("new"), noise(20_000_000, 2)).unwrap();
     let url = format!("ftp://{}/x", server.address());
-    for _ in 0..rounds(3, 100) {
+    for _ in 0..rounds(3, 50) {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--limit-rate", "1M", "--upload-file"]).arg(server.beside("new")).arg(&url);
         let Ok(mut curl) = curl.spawn() else { return left_out("curl is not installed, so it was not killed") };
