@@ -426,8 +426,12 @@ fn silent_connections_of_one_address_make_way_for_other_addresses() {
 fn who_waits_for_a_handshake_or_a_turn_to_log_in_makes_way_too() {
     let server = Server::builder().tls(&[]).implicit().limits("max_unauthenticated = 2").start();
     let _silent = [0; 2].map(|_| connect_from(client(1), server.implicit()).unwrap());
+    // Another listener accepts who comes behind them, and might be faster.
+    let opened = || server.events().iter().filter(|event| event["event"] == "session_opened").count();
+    assert!(poll(|| (opened() == 2).then_some(())).is_some());
     assert!(is_let_in(&server, client(2)));
-    assert_eq!(server.event("session_closed")["reason"], "made_way");
+    // The one that was let in may have left before.
+    server.event_where("session_closed", |event| event["reason"] == "made_way");
     let server = Server::builder().limits("max_unauthenticated = 2").limits("login_attempts = 9").start();
     let mut guessing = [0; 2].map(|_| Ftp::connect_from(client(1), server.address()));
     for failures in 0..5 {

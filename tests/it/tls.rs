@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -563,8 +564,16 @@ fn a_faulty_pair_is_refused_at_the_start_and_by_check() {
     let path = |name: &str| dir.path().join(name);
     self_signed(&path("a.pem"), &path("a.key"));
     self_signed(&path("b.pem"), &path("b.key"));
+    for (name, from, until) in [("old", 2020, 2021), ("young", 3000, 4000)] {
+        let (key, mut parameters) = (KeyPair::generate().unwrap(), CertificateParams::default());
+        (parameters.not_before, parameters.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        fs::write(path(&format!("{name}.pem")), parameters.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
     let config = path("longshore.toml");
     for (certificate, key, line, text) in [
+        ("old.pem", "old.key", 2, "has expired on"),
+        ("young.pem", "young.key", 2, "is not valid before"),
         ("a.pem", "b.key", 3, "does not fit the certificate"),
         ("c.pem", "a.key", 2, "cannot be read"),
         ("a.key", "a.key", 2, "has no certificate in it"),

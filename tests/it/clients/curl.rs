@@ -156,3 +156,44 @@ fn a_used_up_quota_is_what_curl_says() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("Failed FTP upload: 552"), "{said}");
 }
+
+/// Permissions, rates and limits as somebody meets them who has nothing but a client.
+#[test]
+fn curl_is_told_what_it_may_not_do() {
+    let Some(client) = client("curl") else { return };
+    let server = Server::builder()
+        .anonymous("off")
+        .account_with("ann", "pw", "permissions = \"add-only\"")
+        .account_with("bob", "pw", "permissions = \"read-only\"\ndownload_rate = 200000")
+        .account_with("eve", "pw", "enabled = false")
+        .file("file", noise(100_000, 3))
+        .limits("max_sessions_per_ip = 2")
+        .start();
+    client.write("upload", "x");
+    let run = |user: &str, args: &[&str]| {
+        let mut command = client.command();
+        command.args(["-sSv", "--max-time", "30", "--user", &format!("{user}:pw")]).args(args);
+        let output = command.output().unwrap();
+        (output.stdout, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let url = |name: &str| format!("ftp://{}/{name}", server.address());
+    for (user, name, told) in [
+        ("ann", "new", "226 Transfer complete"),
+        ("ann", "new", "550 This account may not replace /new."),
+        ("bob", "new", "550 This account may not upload to /new."),
+        ("eve", "new", "530 This name and this password do not belong together."),
+    ] {
+        let (_, said) = run(user, &["-T", "upload", &url(name)]);
+        assert!(said.contains(told), "{user}: {said}");
+    }
+    let (_, said) = run("ann", &[&url("new")]);
+    assert!(said.contains("550 This account may not read /new."), "{said}");
+    let (speed, _) = run("bob", &["-o", "file", "-w", "%{speed_download}", &url("file")]);
+    let speed: f64 = String::from_utf8(speed).unwrap().parse().unwrap();
+    // The first 50 ms' worth comes at once.
+    assert!(client.read("file") == server.read("file") && speed < 230_000.0, "{speed}");
+    let places = [0; 2].map(|_| crate::ftp::Ftp::connect(server.address()));
+    let (_, said) = run("bob", &[&url("file")]);
+    assert!(said.contains("421 Your address, 127.0.0.1, has as many sessions as it may have."), "{said}");
+    drop(places);
+}

@@ -3,45 +3,37 @@
 //! Nothing here depends on who is faster: whatever is asked, the events that have been sent by then are taken into account
 //! first, and a session sends its events before its replies.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::io::Read;
+mod state;
+mod verdict;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, block_in_place};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::journal::{Entry, Journal, NotWritten, Record, Synced, Via};
-use super::lesson::{Lesson, Part, Task};
-use super::marks::{ATTEMPTS, Applied, Judgement, Marks, StudentMarks};
-use super::observer::{Observer, Sighted};
+use super::journal::{Journal, Record, Synced, Via};
+use super::lesson::{Lesson, Part};
+use super::marks::{Applied, Marks, StudentMarks};
+use super::observer::Sighted;
 use super::seed::Secret;
 use super::{Directory, Observation, Student, Students, homes, journal, quest};
-use crate::server::{self, HomeBooks, Server};
-use crate::sessions::{ConnectionKind, Ends, Event, Events, LoginOutcome, TransferOutcome, What};
+use crate::server::{self, Server};
+use crate::sessions::{Event, LoginOutcome, TransferOutcome, What};
+use state::{Source, State};
+use verdict::{ANSWERS, find};
+
+pub(super) use verdict::points;
+pub use verdict::{Verdict, decision, told};
 
 /// How often what nobody asks about is taken into account.
 const TICK: Duration = Duration::from_millis(100);
-
-/// The file in the home whose lines are answers, such as `A3=53514`.
-const ANSWERS: &str = "answers.txt";
-
-/// The most bytes of it that are read.
-const ANSWERS_LIMIT: u64 = 64 << 10;
-
-/// The longest answer, and the longest reason of the teacher, in characters.
-const LONGEST: usize = 500;
-
-/// What the teacher is told at most.
-const MOST_NOTICES: usize = 50;
 
 /// A class that is served.
 #[derive(Debug)]
@@ -56,39 +48,6 @@ pub struct Classroom {
     state: Mutex<State>,
     synced: Arc<Synced>,
     changes: watch::Sender<u64>,
-}
-
-#[derive(Debug)]
-struct State {
-    marks: Marks,
-    journal: Journal,
-    students: Students,
-    /// When the list of students was changed that was read.
-    students_of: Option<SystemTime>,
-    observer: Observer,
-    source: Option<Source>,
-    notices: BTreeSet<String>,
-    /// The newest entry that has changed a mark.
-    telling: u64,
-    /// The lines of each student's last answers.txt.
-    files: HashMap<String, BTreeSet<String>>,
-}
-
-/// The server that serves the class.
-#[derive(Debug)]
-struct Source {
-    events: Arc<Events>,
-    receiver: Receiver<Arc<Event>>,
-    books: HomeBooks,
-}
-
-/// What becomes of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
-    /// Whether it is right.
-    pub correct: bool,
-    /// A sentence for the student, which begins with CORRECT or TRY-AGAIN.
-    pub text: String,
 }
 
 /// What `longshore classroom` asks of the running server.
@@ -122,17 +81,7 @@ impl Classroom {
         let mut journal = Journal::open(&directory.journal(), |entry| drop(marks.apply(&entry)))?;
         marks.apply(&journal.append(SystemTime::now(), "", Record::Started { exam })?);
         let (synced, cut_off) = (journal.synced(), journal.cut_off());
-        let mut state = State {
-            marks,
-            journal,
-            students: Students::default(),
-            students_of: None,
-            observer: Observer::default(),
-            source: None,
-            notices: BTreeSet::new(),
-            telling: 0,
-            files: HashMap::new(),
-        };
+        let mut state = State::new(marks, journal);
         state.read_students(directory)?;
         if cut_off > 0 {
             state.notice(format!(
@@ -421,66 +370,6 @@ impl Classroom {
         }
     }
 
-    fn judge(&self, state: &mut State, user: &str, id: &str, text: &str, via: Via) -> Verdict {
-        let lesson = Arc::clone(state.marks.lesson());
-        let Some((at, task)) = lesson.task(id) else {
-            return Verdict::try_again(id, "there is no such task. SITE TASKS lists them.");
-        };
-        let id = &task.id;
-        if state.marks.is_done(user, at) {
-            return Verdict { correct: true, text: format!("CORRECT {id}: it is done already.") };
-        }
-        if !task.asks() {
-            return Verdict::try_again(id, "there is nothing to answer. Do it, and SITE TASKS shows when it was seen.");
-        }
-        let text = text.trim();
-        if text.is_empty() || text.chars().count() > LONGEST {
-            return Verdict::try_again(id, &format!("an answer has 1 to {LONGEST} characters."));
-        }
-        let record = Record::Answered { task: id.clone(), text: text.to_owned(), via };
-        let judgement = match self.append(state, user, record) {
-            Ok(applied) => applied.judgement,
-            Err(error) => return Verdict::try_again(id, &format!("{error} Tell your teacher.")),
-        };
-        match judgement {
-            Some(Judgement::Right) => {
-                Verdict { correct: true, text: format!("CORRECT {id}: {}.", points(task.points)) }
-            }
-            Some(Judgement::Paused(seconds)) => Verdict::try_again(
-                id,
-                &format!("{ATTEMPTS} answers were wrong. The next one is looked at in {seconds} s; think meanwhile."),
-            ),
-            _ if self.exam => Verdict::try_again(id, "not yet."),
-            Some(Judgement::Wrong(why)) => {
-                let help = if task.hint.is_empty() { String::new() } else { format!(" SITE HINT {id} helps.") };
-                Verdict::try_again(id, &format!("{why}{help}"))
-            }
-            Some(Judgement::NotYet(step)) => {
-                let step = task.ways.iter().find(|way| !way.answer.is_empty()).and_then(|way| way.need.get(step));
-                let step = step.map(ToString::to_string).unwrap_or_default();
-                Verdict::try_again(id, &format!("do first what it says. I have not seen {step} yet."))
-            }
-            Some(Judgement::NothingAsked) | None => Verdict::try_again(id, "there is nothing to answer."),
-        }
-    }
-
-    /// Judges the lines of a student's answers.txt that are new in it.
-    fn judge_file(&self, state: &mut State, user: &str) {
-        let path = self.directory.home(user).join(ANSWERS);
-        let mut text = Vec::new();
-        let read = fs::File::open(path).and_then(|file| file.take(ANSWERS_LIMIT).read_to_end(&mut text));
-        if let Err(error) = read {
-            // It was deleted meanwhile, say.
-            tracing::debug!(%error, user, "answers.txt cannot be read");
-        }
-        let lines: BTreeSet<String> = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
-        // The same file with one more line is sent again and again.
-        let before = state.files.insert(user.to_owned(), lines.clone()).unwrap_or_default();
-        for (task, answer) in lines.difference(&before).filter_map(|line| line.split_once('=')) {
-            self.judge(state, user, task.trim(), answer, Via::File);
-        }
-    }
-
     /// The word in a session's FEAT.
     pub(super) fn word(&self, session: u64) -> String {
         self.secret.seed("", &format!("feat\0{}\0{session}", self.run)).word()
@@ -489,63 +378,6 @@ impl Classroom {
     /// Whether a task asks for that word.
     pub(super) fn has_words(&self) -> bool {
         self.has_words.load(Ordering::Relaxed)
-    }
-}
-
-impl State {
-    /// Writes an entry, and takes it into account.
-    fn append(&mut self, time: SystemTime, user: &str, record: Record) -> Result<Applied, NotWritten> {
-        match self.journal.append(time, user, record) {
-            Ok(entry) => Ok(self.apply(&entry)),
-            Err(error) => {
-                self.notice(format!("Something was not recorded: {error}."));
-                Err(error)
-            }
-        }
-    }
-
-    fn apply(&mut self, entry: &Arc<Entry>) -> Applied {
-        let applied = self.marks.apply(entry);
-        if applied.changed {
-            self.telling = entry.number;
-        }
-        applied
-    }
-
-    fn notice(&mut self, text: String) {
-        if self.notices.len() < MOST_NOTICES && self.notices.insert(text.clone()) {
-            tracing::warn!("{text}");
-        }
-    }
-
-    /// Reads the list of students, if it is another one than before.
-    fn read_students(&mut self, directory: &Directory) -> std::io::Result<()> {
-        let path = directory.students();
-        let changed = fs::metadata(&path).and_then(|found| found.modified()).ok();
-        if changed.is_none() || changed != self.students_of {
-            self.students = Students::load_or_none(&path)?;
-            self.students_of = changed;
-        }
-        Ok(())
-    }
-
-    /// Takes up the sessions that there are.
-    fn resume(&mut self) {
-        let Some(source) = &self.source else { return };
-        let rows = source.events.live().connections().into_iter().filter(|row| row.kind == ConnectionKind::Control);
-        let students = &self.students;
-        let sessions = rows.filter_map(|row| {
-            let ends = Ends { client: row.foreign?, server: row.local };
-            Some((row.session?, ends, row.user.filter(|user| students.find(user).is_some())))
-        });
-        self.observer.resume(sessions);
-    }
-}
-
-impl Verdict {
-    fn try_again(task: &str, why: &str) -> Self {
-        let space = if task.is_empty() { "" } else { " " };
-        Self { correct: false, text: format!("TRY-AGAIN{space}{task}: {why}") }
     }
 }
 
@@ -570,55 +402,13 @@ pub(super) fn resets<'a>(lesson: &'a Lesson, users: &'a [String]) -> impl Iterat
     users.iter().flat_map(move |user| tasks().map(move |task| (user.as_str(), task.id.as_str())))
 }
 
-/// A decision of the teacher for the journal, or what is wrong with it.
-pub fn decision(
-    students: &Students,
-    lesson: &Lesson,
-    user: &str,
-    task: &str,
-    points: Option<u32>,
-    reason: &str,
-) -> Result<Record, String> {
-    let task = find(lesson, task)?;
-    if students.find(user).is_none() {
-        return Err(format!("There is no student {user:?}; name the alias on the card."));
-    }
-    if let Some(points) = points.filter(|points| *points > task.points) {
-        return Err(format!("{} has {}, so it cannot get {points}.", task.id, self::points(task.points)));
-    }
-    let reason = reason.trim();
-    if reason.is_empty() || reason.chars().count() > LONGEST {
-        return Err(format!("A decision needs a reason of 1 to {LONGEST} characters."));
-    }
-    Ok(Record::Overridden { task: task.id.clone(), points, reason: reason.to_owned() })
-}
-
-/// What a decision is told as.
-pub fn told(decision: &Record, user: &str) -> String {
-    match decision {
-        Record::Overridden { task, points: Some(points), .. } => {
-            format!("{user} has {} for {task} by your decision", self::points(*points))
-        }
-        Record::Overridden { task, points: None, .. } => format!("{user} has for {task} what was observed"),
-        _ => String::new(),
-    }
-}
-
-fn find<'a>(lesson: &'a Lesson, id: &str) -> Result<&'a Task, String> {
-    let found = lesson.task(id).map(|(_, task)| task);
-    found.ok_or_else(|| format!("There is no task {}.", id.escape_debug()))
-}
-
-/// `1 point`, `2 points`
-pub(super) fn points(number: u32) -> String {
-    format!("{number} point{}", if number == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::classroom::lesson::SHIPPED;
-    use crate::sessions::{HELD, RefusedBecause};
+    use crate::sessions::{Ends, HELD, RefusedBecause};
     use crate::settings::Settings;
 
     #[tokio::test(flavor = "multi_thread")]
