@@ -173,8 +173,7 @@ impl Hub {
                 None => {}
             }
         }
-        let facts =
-            Facts::of(&self.server, self.kernel_range, state.model.left_out(), state.rules.switches);
+        let facts = Facts::of(&self.server, self.kernel_range, state.model.left_out(), state.rules.switches);
         if *state.facts != facts {
             state.facts = Arc::new(facts);
             news.facts = Some(Arc::clone(&state.facts));
