@@ -35,48 +35,57 @@ fn endless(server: &Server) {
 type Remains = Box<dyn Any + Send>;
 
 /// Every state in which a client can be when it vanishes.
-const STATES: [(&str, fn(SocketAddr) -> Remains); 9] = [
-    ("before USER", |at| Box::new(Ftp::connect(at))),
-    ("in the middle of a line", |at| {
+const STATES: [fn(SocketAddr) -> Remains; 9] = [
+    // Before USER.
+    |at| Box::new(Ftp::connect(at)),
+    // In the middle of a line.
+    |at| {
         let mut ftp = logged_in(at);
         ftp.raw(b"NOO");
         Box::new(ftp)
-    }),
-    ("idle", |at| Box::new(logged_in(at))),
-    ("with a passive port on offer", |at| {
+    },
+    // Idle.
+    |at| Box::new(logged_in(at)),
+    // With a passive port on offer.
+    |at| {
         let mut ftp = logged_in(at);
         ftp.epsv();
         Box::new(ftp)
-    }),
-    ("with a data connection that is not used", |at| {
+    },
+    // With a data connection that is not used.
+    |at| {
         let mut ftp = logged_in(at);
         let data = ftp.passive();
         Box::new((ftp, data))
-    }),
-    ("before it connects to its passive port", |at| {
+    },
+    // Before it connects to its passive port.
+    |at| {
         let mut ftp = logged_in(at);
         ftp.epsv();
         ftp.send("RETR x");
         Box::new(ftp)
-    }),
-    ("during a download", |at| {
+    },
+    // During a download.
+    |at| {
         let mut ftp = logged_in(at);
         let mut data = ftp.open("RETR endless");
         data.read_exact(&mut [0; 100_000]).unwrap();
         Box::new((ftp, data))
-    }),
-    ("during an upload", |at| {
+    },
+    // During an upload.
+    |at| {
         let mut ftp = logged_in(at);
         let mut data = ftp.open("STOR new");
         data.write_all(&[7; 100_000]).unwrap();
         Box::new((ftp, data))
-    }),
-    ("during a replacement", |at| {
+    },
+    // During a replacement.
+    |at| {
         let mut ftp = logged_in(at);
         let mut data = ftp.open("STOR x");
         data.write_all(&[7; 100_000]).unwrap();
         Box::new((ftp, data))
-    }),
+    },
 ];
 
 fn logged_in(at: SocketAddr) -> Ftp {
@@ -93,7 +102,7 @@ fn a_client_that_vanishes_is_noticed_in_every_state() {
     let mut line = Line::to(&server);
     let before = Holdings::of(&server);
     let at = line.server();
-    let remains: Vec<Remains> = line.at_clients(|| STATES.iter().map(|(_, state)| state(at)).collect());
+    let remains: Vec<Remains> = line.at_clients(|| STATES.iter().map(|state| state(at)).collect());
     assert!(Holdings::of(&server).sessions >= STATES.len());
     line.pull();
     let pulled = Instant::now();
