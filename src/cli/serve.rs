@@ -108,6 +108,8 @@ fn run(args: &ServeArgs, beside: impl Begin) -> anyhow::Result<ExitCode> {
         let page = serve_page(&server, beside.class, &stop_http).await?;
         let admin = open_admin_socket(&server, page.clone())?;
         announce(&server, page.as_ref(), config.as_deref());
+        // It has a clone of the server, whose last one ends the logs.
+        drop(page);
         service::ready();
         tokio::spawn(service::keep_watchdog_away());
         let status = tokio::spawn(service::keep_telling(server.clone(), "serving"));

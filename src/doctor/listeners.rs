@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::{Finding, Level, Running};
 use crate::ports::holder;
-use crate::server::listeners::{WAYS_OUT, claim, may_be_missing};
+use crate::server::listeners::{claim, may_be_missing, ways_out};
 use crate::settings::Settings;
 
 /// What the kernel calls a process of this program.
@@ -54,7 +54,7 @@ fn look(settings: &Settings, address: SocketAddr, running: &mut Option<Running>)
     }
     match error.kind() {
         ErrorKind::PermissionDenied if holders.is_empty() => {
-            let ways: Vec<_> = WAYS_OUT.iter().map(|(way, what)| format!("{way} ({what})")).collect();
+            let ways = ways_out().map(|[way, what]| format!("{way} ({what})"));
             let user = rustix::process::geteuid().as_raw();
             (Level::Fault, format!("{address} may not be bound by user {user}; three ways out: {}", ways.join(", ")))
         }

@@ -188,6 +188,14 @@ fn check_shows_each_value_and_where_it_comes_from() {
         let shown = text.lines().any(|line| line.contains(value) && line.contains(origin));
         assert!(shown, "{value} from {origin} is not shown in:\n{text}");
     }
+    // It is a settings file itself.
+    fs::write(dir.path().join("shown.toml"), &text).unwrap();
+    let again = run(&dir, &["check", "--config", "shown.toml"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    let values = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| Some(line.rsplit_once('#')?.0.trim_end().to_owned())).collect()
+    };
+    assert_eq!(values(&stdout(&again)), values(&text));
 }
 
 #[test]
@@ -296,6 +304,9 @@ fn accounts_are_set_and_faulty_changes_are_not_written() {
     let path = dir.path().join("accounts.toml");
     fs::write(&path, format!("# staff\n[[user]]\nname = \"ann\" # head\npassword = \"{hash}\"\n")).unwrap();
     let set = |args: &[&str]| run(&dir, &[&["user", "set", "ann", "--config", "c.toml"], args].concat());
+    let nothing = set(&[]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(stderr(&nothing).starts_with("there is nothing to change; name it with a flag"), "{}", stderr(&nothing));
     let done = set(&["--permissions", "list,read,mkdir", "--expires", "2099-12-31", "--allow-from", "127.0.0.1,::1"]);
     assert!(done.status.success(), "{}", stderr(&done));
     assert!(set(&["--enabled=false", "--max-sessions", "2"]).status.success());

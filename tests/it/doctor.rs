@@ -211,7 +211,7 @@ fn a_port_that_this_user_may_not_bind_has_three_ways_out() {
         "control port",
         "127.0.0.1:21 may not be bound by user 65534; three ways out: --port 2121",
     );
-    findings.expect("fault", "control port", "sudo setcap cap_net_bind_service=+ep longshore");
+    findings.expect("fault", "control port", "sudo setcap cap_net_bind_service=+ep /");
     findings.expect("fault", "control port", "AmbientCapabilities=CAP_NET_BIND_SERVICE");
     // There nothing is up.
     findings.expect("fault", "loopback", "this machine does not reach itself at 127.0.0.1 (Network is unreachable");
