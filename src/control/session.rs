@@ -514,6 +514,11 @@ impl Session {
         self.interrupted.as_ref()
     }
 
+    /// Whether the client is gone, or goes within `patience`, and has not said goodbye.
+    pub(super) async fn is_abandoned(&self, patience: Duration) -> bool {
+        self.waiting.is_empty() && self.wire.is_abandoned(patience).await
+    }
+
     /// Ends the session behind the command that noticed: the control connection broke.
     pub(super) fn client_left(&mut self) {
         self.interrupted = Some(Interruption::Left);
