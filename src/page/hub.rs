@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::board::Board;
 use super::history::History;
 use super::model::{BINS, Model};
-use super::row::{Kind, Row, RowId, State, milliseconds};
+use super::row::{Kind, Row, RowId, milliseconds};
 use super::view::{Face, Names, Rules, Switches, id};
 use crate::ports::Ephemeral;
 use crate::server::Server;
@@ -57,11 +57,6 @@ struct Hubbed {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Facts {
     listeners: Vec<String>,
-    /// Sessions, and those in which somebody is logged in.
-    sessions: usize,
-    users: usize,
-    /// Data connections that are open.
-    transfers: usize,
     passive_range: [u16; 2],
     passive_used: usize,
     passive_all: usize,
@@ -109,7 +104,7 @@ impl Hub {
             model: Model::default(),
             number: 0,
             rows: Rows::new(),
-            facts: Arc::new(Facts::of(server, kernel_range, &Rows::new(), 0, switches)),
+            facts: Arc::new(Facts::of(server, kernel_range, 0, switches)),
             histogram: Arc::new([0; BINS]),
             board: None,
             rules,
@@ -178,8 +173,7 @@ impl Hub {
                 None => {}
             }
         }
-        let facts =
-            Facts::of(&self.server, self.kernel_range, &state.rows, state.model.left_out(), state.rules.switches);
+        let facts = Facts::of(&self.server, self.kernel_range, state.model.left_out(), state.rules.switches);
         if *state.facts != facts {
             state.facts = Arc::new(facts);
             news.facts = Some(Arc::clone(&state.facts));
@@ -300,16 +294,12 @@ impl Facts {
         self.left_out
     }
 
-    fn of(server: &Server, kernel_range: [u16; 2], rows: &Rows, left_out: usize, switches: Switches) -> Self {
-        let open = |kind: Kind| rows.values().filter(move |row| row.kind == kind && row.state == State::Established);
+    fn of(server: &Server, kernel_range: [u16; 2], left_out: usize, switches: Switches) -> Self {
         let settings = server.settings();
         let passive = &settings.server.passive_ports;
         let (passive_used, passive_all) = server.passive_ports();
         Self {
             listeners: server.addresses().iter().map(ToString::to_string).collect(),
-            sessions: open(Kind::Control).count() + left_out,
-            users: open(Kind::Control).filter(|row| row.user.is_some()).count(),
-            transfers: open(Kind::Data).count(),
             passive_range: [*passive.start(), *passive.end()],
             passive_used,
             passive_all,

@@ -70,6 +70,9 @@ pub(super) struct Seen<'a> {
     pub name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     full: Option<String>,
+    /// Whether somebody is logged in, who may have no name on this face.
+    #[serde(skip_serializing_if = "is_false")]
+    logged_in: bool,
     pub server: String,
     pub client: Option<String>,
     /// The class of the client's port.
@@ -132,6 +135,7 @@ impl Rules {
             place: row.place,
             full: name.as_ref().filter(|_| *face == Face::Teacher).map(|name| name.full.clone()),
             name: name.map(|name| name.alias),
+            logged_in: row.user.is_some(),
             server: address(row.server, hides_ports && row.kind == Kind::Data),
             client: row.client.map(|client| address(client, hides_ports)),
             class: row.client.filter(|_| !hides_ports).map(|client| PortClass::of(client.port())),

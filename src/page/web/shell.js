@@ -161,23 +161,23 @@ export class Shell {
   #counts() {
     const { rows } = this.feed.shown;
     const open = (kind) => [...rows.values()].filter((row) => row.kind === kind && row.state === "ESTABLISHED");
-    const users = open("control").filter(({ code, name, verb }) => name || (verb !== "" && code === 230)).length;
+    const users = open("control").filter((row) => row.logged_in).length;
     return { sessions: open("control").length, users, transfers: open("data").length, all: rows.size };
   }
 
   #tell() {
     const { facts } = this.feed.shown;
-    const { sessions, transfers } = this.#counts();
-    const users = this.feed.isLive ? facts?.users ?? 0 : this.#counts().users;
-    const parts = this.feed.face === "student" ? [text.sessions(sessions), text.transfers(transfers)] : [text.loggedIn(users), text.sessions(this.feed.isLive ? facts?.sessions ?? 0 : sessions), text.transfers(transfers)];
-    if (facts && this.feed.isLive && this.feed.face !== "student") parts.push(text.passiveUsed(facts.passive_used, facts.passive_all));
+    const { sessions, users, transfers } = this.#counts();
+    const isStudent = this.feed.face === "student";
+    const parts = [isStudent ? null : text.loggedIn(users), text.sessions(sessions + (facts?.left_out ?? 0)), text.transfers(transfers)];
+    if (facts && this.feed.isLive && !isStudent) parts.push(text.passiveUsed(facts.passive_used, facts.passive_all));
     if (facts?.left_out) parts.push(text.leftOut(facts.left_out));
-    setText(this.#status, parts.join(" · "));
+    setText(this.#status, parts.filter(Boolean).join(" · "));
   }
 
   #speak() {
     const { users, transfers, all } = this.#counts();
-    setText(this.#spoken, text.summary(this.feed.shown.facts?.users ?? users, transfers, all));
+    setText(this.#spoken, text.summary(users, transfers, all));
   }
 }
 

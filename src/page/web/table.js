@@ -97,8 +97,13 @@ export class Table {
     const known = new Set(this.#order);
     const isNew = rows.some(({ id }) => !known.has(id)) || gone.some((id) => known.has(id));
     if (afresh || isNew || this.#wanted || String(moment.facts?.listeners) !== this.#listeners) this.#sort();
-    if (afresh) for (const id of this.#lines.keys()) this.#fill(id, false);
-    else for (const { id } of rows) if (this.#lines.has(id)) this.#fill(id, true);
+    if (afresh) {
+      for (const id of this.#lines.keys()) {
+        this.#fill(id, false);
+        // It may be another moment.
+        this.#age(id);
+      }
+    } else for (const { id } of rows) if (this.#lines.has(id)) this.#fill(id, true);
   }
 
   /// What a row shows; listeners have rows, too.

@@ -140,6 +140,10 @@ fn a_frozen_page_stays_as_it_is_and_the_replay_shows_what_was() {
     browser.wait("return performance.now() > 2000");
     assert_eq!(browser.run(text), frozen);
     assert_eq!(browser.run("return document.querySelector('.alert').textContent.startsWith('Frozen at')"), true);
+    assert_eq!(
+        browser.run("return document.querySelector('.status').textContent"),
+        "1 logged in · 1 session · 0 transfers"
+    );
     browser.run("[...document.querySelectorAll('button')].find((it) => it.textContent === 'Resume').click()");
     browser.wait(&has(second.local().port()));
     let (port, gone) = (second.local().port(), first.local().port());
