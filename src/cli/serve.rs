@@ -24,6 +24,7 @@ use crate::classroom::Classroom;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::page::Page;
+use crate::ports::holder;
 use crate::server::{Server, StartError};
 use crate::sessions::xferlog::Xferlog;
 use crate::sessions::{Connection, log};
@@ -205,8 +206,13 @@ async fn serve_http(
     let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
     for &address in listen {
         let bound = http::bind(address).await;
-        let (listener, address) =
-            bound.map_err(|error| StartError::Bind(format!("{key}: {address}: {error}; choose another port")))?;
+        let (listener, address) = bound.map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::AddrInUse => format!("taken by {}", holder::named(&holder::of(address), address)),
+                _ => error.to_string(),
+            };
+            StartError::Bind(format!("{key}: {address}: {why}; choose another port"))
+        })?;
         listeners.push(listener);
         addresses.push(address);
     }

@@ -221,7 +221,15 @@ fn a_port_in_use_is_named_and_has_an_exit_code_of_its_own() {
     let address = taken.local_addr().unwrap();
     let output = run(&dir, &["--listen", &address.to_string()]);
     assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
-    assert!(stderr(&output).contains(&address.port().to_string()), "{}", stderr(&output));
+    let holder = format!("(pid {})", std::process::id());
+    let expected = format!("port {} is taken by ", address.port());
+    assert!(stderr(&output).starts_with(&expected) && stderr(&output).contains(&holder), "{}", stderr(&output));
+    let mut serve = Command::new(LONGSHORE);
+    serve.args(["--listen", "127.0.0.1:0"]).env("LONGSHORE__METRICS__LISTEN", address.to_string());
+    let output = serve.current_dir(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+    let expected = format!("metrics.listen: {address}: taken by ");
+    assert!(stderr(&output).starts_with(&expected) && stderr(&output).contains(&holder), "{}", stderr(&output));
 }
 
 #[test]

@@ -138,11 +138,13 @@ fn who_holds_a_port_is_named() {
     let settings =
         format!("[server]\nlisten = [\"{held}\"]\n[metrics]\nlisten = [\"{held}\"]\n[page]\nlisten = [\"{held}\"]\n");
     let findings = examined(dir.path(), &settings);
-    let named = format!("(pid {}); stop that one, or choose another port with --port", std::process::id());
     findings.expect("fault", "control port", &format!("{held} is held by "));
-    findings.expect("fault", "control port", &named);
-    findings.expect("fault", "metrics port", &named);
-    findings.expect("fault", "page port", &named);
+    for (about, place) in
+        [("control port", "with --port"), ("metrics port", "in metrics.listen"), ("page port", "with --page")]
+    {
+        let named = format!("(pid {}); stop that one, or choose another port {place}", std::process::id());
+        findings.expect("fault", about, &named);
+    }
     // The same at the start.
     let start = Command::new(LONGSHORE).args(["--listen", &held.to_string()]).current_dir(dir.path()).output().unwrap();
     assert_eq!(start.status.code(), Some(69));
