@@ -197,12 +197,13 @@ impl From<Line> for Cli {
 }
 
 /// The keys that name places.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "server.admin_socket",
     "storage.root",
     "accounts.file",
     "accounts.template",
     "log.sessions",
+    "log.xferlog",
     "tls.certificate",
     "tls.key",
     "tls.client_ca",
