@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -313,6 +313,13 @@ fn refuse(stream: &TcpStream, client: IpAddr, reason: RefusedBecause) {
     let _ = rustix::net::recv(stream, &mut [0; 4096], rustix::net::RecvFlags::DONTWAIT);
 }
 
+/// How the kernel asks whether a client is still there: it notices within two minutes that one has vanished while the
+/// server works for it. Its own first question would come after two hours.
+fn keepalive() -> TcpKeepalive {
+    let (first, next) = (Duration::from_secs(60), Duration::from_secs(15));
+    TcpKeepalive::new().with_time(first).with_interval(next).with_retries(4)
+}
+
 /// What every control connection is set to.
 fn prepare_control(stream: &TcpStream) -> io::Result<()> {
     // Without it each reply behind a 150 waits 40 ms for the client's delayed ACK.
@@ -320,8 +327,7 @@ fn prepare_control(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     // The byte that Telnet sends urgently with an ABOR belongs into the stream.
     socket.set_out_of_band_inline(true)?;
-    // A client that vanished during a long transfer is noticed in the end.
-    socket.set_keepalive(true)
+    socket.set_tcp_keepalive(&keepalive())
 }
 
 /// What an administrator should look at before clients come, each with its cure.

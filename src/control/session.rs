@@ -175,7 +175,7 @@ pub(crate) async fn serve(
         directory: VirtualPath::root(),
         parameters: Parameters::default(),
         implicit,
-        protection: Protection::at_first(implicit),
+        protection: Protection::at_first(implicit, shared.in_force().settings.tls.data),
         tls: None,
         offer: None,
         offered_at: Instant::now(),
@@ -512,6 +512,11 @@ impl Session {
     /// Which interruption ended the running transfer.
     pub(super) fn interruption(&self) -> Option<&Interruption> {
         self.interrupted.as_ref()
+    }
+
+    /// Whether the client is gone, or goes within `patience`, and has not said goodbye.
+    pub(super) async fn is_abandoned(&self, patience: Duration) -> bool {
+        self.waiting.is_empty() && self.wire.is_abandoned(patience).await
     }
 
     /// Ends the session behind the command that noticed: the control connection broke.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::{block_in_place, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -16,11 +16,16 @@ use crate::data::{Broken, DataConnection, NotOpened, Terms};
 use crate::limits::{Throttles, Way};
 use crate::sessions::{Running, Side, TransferOutcome, What};
 use crate::storage::{
-    Algorithm, Download, Fault, FaultKind, Hasher, ListRequest, Start, Storage, Style, Upload, VirtualPath,
+    Algorithm, Download, Fault, FaultKind, Hasher, ListRequest, Listing, Start, Storage, Style, Upload, VirtualPath,
 };
 
 /// How much of a file is hashed before others have their turn, and before a stop is seen: a tenth of a second or so.
 const DIGEST_STEP: u64 = 16 << 20;
+
+/// How long the end of an upload that is all or nothing may wait for the end of its control connection: Linux closes the
+/// connections of a client that is killed one behind the other, the newest first. It is a hundredth of what the upload
+/// took, at most.
+const LAST_SIGN: Duration = Duration::from_millis(10);
 
 /// Which way the bytes go, and so which side closes a whole transfer: in MODE S the sender (RFC 959, 3.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +47,70 @@ impl Direction {
 struct Plan {
     verb: &'static str,
     path: VirtualPath,
-    direction: Direction,
+    cargo: Cargo,
     /// Whether TYPE A's conversion is done to the file.
     ascii: bool,
     /// The text of the 150.
     opening: Vec<u8>,
     /// What the 226 says.
     done: Done,
+}
+
+/// What a transfer carries.
+enum Cargo {
+    /// A file, from this byte on.
+    File(Download, u64),
+    Listing(Listing),
+    Upload {
+        upload: Upload,
+        fsync: bool,
+    },
+}
+
+impl Cargo {
+    fn direction(&self) -> Direction {
+        match self {
+            Self::File(..) | Self::Listing(_) => Direction::ToClient,
+            Self::Upload { .. } => Direction::FromClient,
+        }
+    }
+
+    fn is_listing(&self) -> bool {
+        matches!(self, Self::Listing(_))
+    }
+
+    /// Whether half of it must not look like all of it.
+    fn is_all_or_nothing(&self) -> bool {
+        matches!(self, Self::Upload { upload, .. } if upload.is_all_or_nothing())
+    }
+
+    async fn carry(&mut self, connection: &DataConnection, ascii: bool) -> Result<(), Broken> {
+        match self {
+            Self::File(Download { file, size }, _) if ascii => connection.send_text_file(file, *size).await,
+            Self::File(Download { file, size }, offset) => connection.send_file(file, *offset, *size).await,
+            Self::Listing(listing) => {
+                let (mut lines, mut more) = (Vec::new(), true);
+                while more {
+                    lines.clear();
+                    more = block_in_place(|| listing.next_chunk(&mut lines));
+                    connection.send(&lines).await?;
+                }
+                Ok(())
+            }
+            Self::Upload { upload, .. } => connection.receive(upload, ascii).await,
+        }
+    }
+
+    /// What is left to do when everything was carried.
+    fn complete(&mut self) -> Result<(), Broken> {
+        let completed = match self {
+            Self::File(..) => Ok(()),
+            Self::Listing(listing) => listing.end(),
+            Self::Upload { upload, fsync: true } => block_in_place(|| upload.finish()),
+            Self::Upload { upload, fsync: false } => briefly(|| upload.finish()),
+        };
+        completed.map_err(Broken::Storage)
+    }
 }
 
 /// What the 226 says.
@@ -78,15 +140,8 @@ impl Session {
         // How many bytes a text has on the network shows at its end.
         let size = if ascii { String::new() } else { format!(" ({} bytes)", download.size) };
         let opening = opening(ascii, argument, &size);
-        let done = Done::complete();
-        let plan = Plan { verb, path, direction: Direction::ToClient, ascii, opening, done };
-        let carry = async |connection: &DataConnection| match ascii {
-            true => connection.send_text_file(&download.file, download.size).await,
-            false => connection.send_file(&download.file, offset, download.size).await,
-        };
-        let reply = self.transfer(plan, carry).await;
-        briefly(|| drop(download));
-        reply
+        let cargo = Cargo::File(download, offset);
+        self.transfer(Plan { verb, path, cargo, ascii, opening, done: Done::complete() }).await
     }
 
     pub(super) async fn store(&mut self, verb: &'static str, argument: &[u8]) -> Reply {
@@ -112,7 +167,8 @@ impl Session {
             Ok(begun) => begun,
             Err(reply) => return reply,
         };
-        self.receive(Plan { verb, path, direction: Direction::FromClient, ascii, opening, done }, upload).await
+        let cargo = Cargo::Upload { upload, fsync };
+        self.transfer(Plan { verb, path, cargo, ascii, opening, done }).await
     }
 
     /// STOU: the reply names the file as RFC 1123, 4.1.2.9 says.
@@ -131,8 +187,8 @@ impl Session {
         };
         let opening = [b"FILE: ", path.name()].concat();
         let done = Done::Text(format!("Transfer complete. The file is {path}."));
-        let plan = Plan { verb: "STOU", path, direction: Direction::FromClient, ascii, opening, done };
-        self.receive(plan, upload).await
+        let cargo = Cargo::Upload { upload, fsync };
+        self.transfer(Plan { verb: "STOU", path, cargo, ascii, opening, done }).await
     }
 
     pub(super) async fn list(&mut self, syntax: &'static Syntax, argument: &[u8]) -> Reply {
@@ -146,22 +202,13 @@ impl Session {
             let listing = block_in_place(|| storage.list(&self.directory, &request, style))?;
             Ok((self.directory.resolve(&request.argument)?, listing))
         });
-        let (path, mut listing) = match listed {
+        let (path, listing) = match listed {
             Ok(listed) => listed,
             Err(reply) => return reply,
         };
         let (opening, done) = (b"Here comes the listing.".to_vec(), Done::Text("Listing complete.".to_owned()));
-        let plan = Plan { verb: syntax.name, path, direction: Direction::ToClient, ascii: false, opening, done };
-        self.transfer(plan, async |connection| {
-            let (mut lines, mut more) = (Vec::new(), true);
-            while more {
-                lines.clear();
-                more = block_in_place(|| listing.next_chunk(&mut lines));
-                connection.send(&lines).await?;
-            }
-            listing.end().map_err(Broken::Storage)
-        })
-        .await
+        let cargo = Cargo::Listing(listing);
+        self.transfer(Plan { verb: syntax.name, path, cargo, ascii: false, opening, done }).await
     }
 
     /// The storage, when somebody is logged in and has said where the data connection goes and what comes over it.
@@ -175,21 +222,8 @@ impl Session {
         Ok(self.storage()?.clone())
     }
 
-    async fn receive(&mut self, plan: Plan, mut upload: Upload) -> Reply {
-        let (ascii, fsync) = (plan.ascii, self.shared.in_force().settings.storage.fsync);
-        let carry = async |connection: &DataConnection| {
-            connection.receive(&mut upload, ascii).await?;
-            let finish = || upload.finish().map_err(Broken::Storage);
-            if fsync { block_in_place(finish) } else { briefly(finish) }
-        };
-        let reply = self.transfer(plan, carry).await;
-        briefly(|| drop(upload));
-        reply
-    }
-
-    /// A transfer from its data connection to its last reply: has `carry` send or receive, and puts everything on
-    /// record.
-    async fn transfer(&mut self, plan: Plan, carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>) -> Reply {
+    /// A transfer from its data connection to its last reply, with everything that goes on record.
+    async fn transfer(&mut self, mut plan: Plan) -> Reply {
         let Some(offer) = self.offer.take() else { return self.no_offer() };
         // What netstat shows during a transfer are its two connections, and not the engine's.
         self.engine.close();
@@ -208,38 +242,33 @@ impl Session {
         let path = plan.path.to_string();
         self.recorder.now().running = Some(Running { verb: plan.verb, path, moved, data: None });
         let reply = match self.beside(&stop, Errand::Opening, offer.open(terms)).await {
-            Ok(connection) => self.carried(plan, connection, &stop, carry).await,
+            Ok(connection) => self.carried(&mut plan, connection, &stop).await,
             Err(NotOpened::Failed(reason)) => Reply::new(425, reason),
             Err(NotOpened::Stopped) => Reply::new(426, self.why_stopped()),
         };
         self.recorder.now().running = None;
+        briefly(|| drop(plan));
         reply
     }
 
     /// What the transfer's rates are; listings have none.
     fn throttles(&mut self, plan: &Plan) -> Throttles {
-        if is_listing(plan.verb) {
+        if plan.cargo.is_listing() {
             return Throttles::default();
         }
         let user = self.login.as_ref().map(|login| (&*login.throttles, login.account.rates));
-        let (way, now) = (plan.direction.way(), Instant::now());
+        let (way, now) = (plan.cargo.direction().way(), Instant::now());
         self.shared.limits.throttles(way, &plan.path, &mut self.throttles, user, now)
     }
 
     /// A transfer on its open data connection.
-    async fn carried(
-        &mut self,
-        mut plan: Plan,
-        mut connection: DataConnection,
-        stop: &CancellationToken,
-        carry: impl AsyncFnOnce(&DataConnection) -> Result<(), Broken>,
-    ) -> Reply {
-        let (begun, ends) = (Instant::now(), connection.ends);
-        let result = match self.say(&Reply::new(150, std::mem::take(&mut plan.opening))).await {
+    async fn carried(&mut self, plan: &mut Plan, mut connection: DataConnection, stop: &CancellationToken) -> Reply {
+        let (begun, ends, direction) = (Instant::now(), connection.ends, plan.cargo.direction());
+        let carried = match self.say(&Reply::new(150, std::mem::take(&mut plan.opening))).await {
             Ok(()) => {
                 // Of the control connection, whose TLS session is resumed, whatever was reloaded since.
                 let tls = self.tls.clone().filter(|_| self.protection.private);
-                let upload = plan.direction == Direction::FromClient;
+                let upload = direction == Direction::FromClient;
                 let resume = self.shared.in_force().settings.tls.require_resumption;
                 let certificate = self.wire.client_certificate().cloned();
                 let work = async {
@@ -247,7 +276,7 @@ impl Session {
                     if let Some(tls) = &tls {
                         connection.encrypt(tls, resume, certificate, upload).await?;
                     }
-                    carry(&connection).await?;
+                    plan.cargo.carry(&connection, plan.ascii).await?;
                     connection.end().await;
                     Ok(())
                 };
@@ -258,22 +287,33 @@ impl Session {
                 Err(Broken::Stopped)
             }
         };
+        // In clear, the end of an upload is what the end of its client looks like, too.
+        let is_in_doubt = plan.cargo.is_all_or_nothing() && !self.protection.private;
+        let patience = (begun.elapsed() / 100).min(LAST_SIGN);
+        let result = match carried {
+            Ok(()) if is_in_doubt && self.is_abandoned(patience).await => {
+                self.client_left();
+                Err(Broken::Stopped)
+            }
+            Ok(()) => plan.cargo.complete(),
+            Err(broken) => Err(broken),
+        };
         let (outcome, duration, bytes) = (self.outcome(&result), begun.elapsed(), connection.moved());
-        match (outcome, plan.direction) {
+        match (outcome, direction) {
             // ABOR: the client knows that the rest is missing, and reads to the end of what is there.
             (TransferOutcome::Aborted, Direction::ToClient) | (TransferOutcome::Complete, _) => connection.close(),
             // What a listing could tell is worth reading.
-            (TransferOutcome::StorageFailed, _) if is_listing(plan.verb) => connection.close(),
+            (TransferOutcome::StorageFailed, _) if plan.cargo.is_listing() => connection.close(),
             _ => drop(connection),
         }
         if let Some(running) = &mut self.recorder.now().running {
             running.data = None;
         }
-        let closed_first = match (outcome, plan.direction) {
+        let closed_first = match (outcome, direction) {
             (TransferOutcome::ConnectionLost, _) | (TransferOutcome::Complete, Direction::FromClient) => Side::Client,
             _ => Side::Server,
         };
-        match plan.direction {
+        match direction {
             Direction::ToClient => self.totals.bytes_sent += bytes,
             Direction::FromClient => self.totals.bytes_received += bytes,
         }
@@ -281,7 +321,7 @@ impl Session {
         let (mut sha256, mut text) = (None, String::new());
         if outcome == TransferOutcome::Complete {
             self.totals.transfers += 1;
-            let digest = self.digest_on_record(verb, &plan).await;
+            let digest = self.digest_on_record(plan).await;
             text = plan.done.text(digest.as_ref());
             sha256 = digest.map(|digest| digest.sha256);
         }
@@ -409,8 +449,8 @@ impl Session {
     }
 
     /// The digest for the record of a whole transfer, where the settings or a receipt ask for it.
-    async fn digest_on_record(&mut self, verb: &str, plan: &Plan) -> Option<Digest> {
-        let is_wanted = self.shared.in_force().settings.transfer.sha256 && !is_listing(verb);
+    async fn digest_on_record(&mut self, plan: &Plan) -> Option<Digest> {
+        let is_wanted = self.shared.in_force().settings.transfer.sha256 && !plan.cargo.is_listing();
         if !is_wanted && !matches!(plan.done, Done::Receipt { .. }) {
             return None;
         }
@@ -421,10 +461,6 @@ impl Session {
         let sha256 = self.digest(download, Algorithm::Sha256).await.unwrap_or_default()?;
         Some(Digest { sha256, size })
     }
-}
-
-fn is_listing(verb: &str) -> bool {
-    matches!(verb, "LIST" | "NLST" | "MLSD")
 }
 
 /// Of a file as it is stored.
@@ -438,9 +474,9 @@ impl Done {
         Self::Text("Transfer complete.".to_owned())
     }
 
-    fn text(self, digest: Option<&Digest>) -> String {
+    fn text(&self, digest: Option<&Digest>) -> String {
         match (self, digest) {
-            (Self::Text(text), _) => text,
+            (Self::Text(text), _) => text.clone(),
             (Self::Receipt { name, attempt }, Some(Digest { sha256, size })) => {
                 format!("Received {name}, {} bytes, sha256 {sha256}, attempt {attempt}.", grouped(*size))
             }

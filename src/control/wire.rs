@@ -4,6 +4,8 @@ use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, Interest};
@@ -61,6 +63,17 @@ impl Wire {
     /// The socket, for a TLS handshake between two lines.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Whether the client has closed the connection, or its side of it, behind what was read; or does so within `patience`,
+    /// which counts in milliseconds.
+    pub async fn is_abandoned(&self, patience: Duration) -> bool {
+        if patience.as_millis() > 0 {
+            // What comes is looked at below.
+            let _ = timeout(patience, self.stream.readable()).await;
+        }
+        let peeked = recv(&self.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        self.read == self.raw.len() && matches!(peeked, Ok((0, _)) | Err(Errno::CONNRESET | Errno::TIMEDOUT))
     }
 
     /// Goes on encrypted. What has come in clear and was not asked for yet is thrown away: somebody between client and

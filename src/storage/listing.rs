@@ -301,8 +301,8 @@ impl Listing {
     }
 
     /// Whether all that there is was told: to a client that mirrors, what is missing without a word is gone.
-    pub fn end(self) -> Result<(), Fault> {
-        self.missing.map_or(Ok(()), Err)
+    pub fn end(&mut self) -> Result<(), Fault> {
+        self.missing.take().map_or(Ok(()), Err)
     }
 }
 

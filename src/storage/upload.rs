@@ -124,6 +124,11 @@ impl Upload {
         Ok(())
     }
 
+    /// Whether the file gets its name when it is complete, and never before.
+    pub fn is_all_or_nothing(&self) -> bool {
+        self.becomes.is_some()
+    }
+
     /// Where in the file the next byte goes.
     pub fn position(&self) -> u64 {
         self.position

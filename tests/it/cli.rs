@@ -193,7 +193,9 @@ fn check_shows_each_value_and_where_it_comes_from() {
 #[test]
 fn a_wrong_command_line_is_2() {
     let dir = directory();
-    for args in [&["--bogus"][..], &["serve", "--anonymous", "maybe"], &["--port", "99999"], &["user"]] {
+    // No password on the command line, which everybody on the machine can read.
+    let password = ["user", "add", "ann", "--password", "secret"];
+    for args in [&["--bogus"][..], &["serve", "--anonymous", "maybe"], &["--port", "99999"], &["user"], &password] {
         let output = run(&dir, args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(!output.stderr.is_empty(), "{args:?}");

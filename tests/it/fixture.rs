@@ -46,13 +46,13 @@ pub fn left_out(what: &str) {
 
 /// Whether this user may mount disks and make networks for a server of a test's own. If not, the output says what was
 /// left out, and `LONGSHORE_REQUIRE_NAMESPACES` turns that into a failure.
-pub fn may_mount() -> bool {
+pub fn may_unshare() -> bool {
     let mut trial = Command::new("unshare");
     trial.args(["--mount", "--net", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null());
     let may = trial.status().is_ok_and(|status| status.success());
     assert!(may || std::env::var_os("LONGSHORE_REQUIRE_NAMESPACES").is_none(), "no namespace can be had here");
     if !may {
-        left_out("this user may not mount disks; the tests of broken ones were left out (they need root)");
+        left_out("this user may make no disks and networks; the tests of broken ones were left out (they need root)");
     }
     may
 }
@@ -244,7 +244,7 @@ impl Builder {
         let root = self.dir.path().join("root").to_str().unwrap().to_owned();
         self.under = ["unshare", "--mount", "sh", "-c", MOUNT, size, &root].map(str::to_owned).into();
         self.root_in_namespace = true;
-        may_mount().then_some(self)
+        may_unshare().then_some(self)
     }
 
     /// The same with the disk of an open `/dev/fuse` at `place` below the root, whose directory is made.
@@ -256,7 +256,15 @@ impl Builder {
         self.under = ["unshare", "--mount", "sh", "-c", MOUNT, place.to_str().unwrap()].map(str::to_owned).into();
         self.stdin = device.into();
         self.root_in_namespace = true;
-        may_mount().then_some(self)
+        may_unshare().then_some(self)
+    }
+
+    /// Has a network of its own, with nothing in it but itself; `None` where this user may not make one.
+    pub fn own_network(mut self) -> Option<Self> {
+        self.under =
+            ["unshare", "--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""].map(str::to_owned).into();
+        self.listen = vec!["0.0.0.0:0".to_owned()];
+        may_unshare().then_some(self)
     }
 
     /// A file below the root, there before the server starts.
@@ -567,6 +575,11 @@ impl Server {
     pub fn open_files(&self) -> Vec<PathBuf> {
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
         descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect()
+    }
+
+    /// How many files and sockets it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// Whether it still runs.

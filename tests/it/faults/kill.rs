@@ -28,6 +28,8 @@ const HEAD: usize = 150_000;
 struct Work {
     /// Files that are replaced, and so are always one of these, whole.
     replaced: BTreeMap<String, Vec<Vec<u8>>>,
+    /// Whether a kill may have broken the replacement of the one that is resumed, which must begin anew then.
+    resumes_no_more: bool,
     /// A file that grows: what was confirmed, and what was on its way.
     log: (Vec<u8>, Vec<u8>),
     /// New files: what each is to be, and whether that was confirmed.
@@ -95,7 +97,11 @@ impl Work {
             0 => self.replace(name, "replaced", bytes, |name, bytes| put(ftp, name, bytes)),
             1 => {
                 let head = self.replaced[&format!("{name}-resumed")].last().unwrap()[..HEAD].to_vec();
-                self.replace(name, "resumed", [&head, &*bytes].concat(), |name, _| {
+                let begins_anew = std::mem::take(&mut self.resumes_no_more);
+                self.replace(name, "resumed", [&head, &*bytes].concat(), |name, whole| {
+                    if begins_anew {
+                        return put(ftp, name, whole);
+                    }
                     ftp.resume_transfer(HEAD)?;
                     put(ftp, name, &bytes)
                 })
@@ -159,6 +165,7 @@ impl Work {
 
     /// Looks at what the next server finds, which is what the next round begins with.
     fn check(&mut self, home: &Path, name: &str) {
+        self.resumes_no_more = self.replaced[&format!("{name}-resumed")].len() > 1;
         for (name, states) in &mut self.replaced {
             let there = fs::read(home.join(name)).unwrap();
             assert!(

@@ -13,15 +13,47 @@ mod disks;
 mod files;
 mod fuse;
 mod kill;
+mod line;
+mod network;
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
+use crate::fixture::{Server, poll};
 use crate::ftp::Ftp;
 
 /// How many rounds a test has in this run.
 fn rounds(few: usize, many: usize) -> usize {
     if std::env::var("LONGSHORE_FAULTS").is_ok_and(|form| form == "long") { many } else { few }
+}
+
+/// What a server holds for its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Holdings {
+    sessions: usize,
+    descriptors: usize,
+}
+
+impl Holdings {
+    fn of(server: &Server) -> Self {
+        let rows = server.ask_json(&["sessions"]);
+        let rows = rows["connections"].as_array().unwrap();
+        let sessions = rows.iter().filter(|row| row["kind"] != "listener").count();
+        Self { sessions, descriptors: server.descriptors() }
+    }
+
+    /// Waits until it holds no more than this again.
+    #[track_caller]
+    fn are_back(self, server: &Server) {
+        let back = || {
+            let now = Self::of(server);
+            now.sessions <= self.sessions && now.descriptors <= self.descriptors
+        };
+        if poll(|| back().then_some(())).is_none() {
+            let rows = server.ask_json(&["sessions"]);
+            panic!("it held {self:?}, and holds {:?}: {rows:#}", Self::of(server));
+        }
+    }
 }
 
 /// Sends `bytes` as an upload, which the server may end in the middle or refuse, and returns the code of its last reply.
