@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn nobody_signs_others_out_by_signing_in_or_out() {
         let door = Door::new().unwrap();
-        let teacher = door.admit_teacher(&door.token().reveal().to_owned(), HERE).unwrap();
+        let teacher = door.admit_teacher(door.token().reveal(), HERE).unwrap();
         let maple = door.admit_student("maple", HERE, &|| true).unwrap();
         let otters: Vec<Secret> =
             (0..2 * COOKIES).map(|_| door.admit_student("otter", HERE, &|| true).unwrap()).collect();
