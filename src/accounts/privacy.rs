@@ -30,8 +30,12 @@ pub fn warnings(path: &Path) -> Vec<String> {
         let (cure, shown) = (cure("o-w", directory), directory.display());
         warnings.push(format!("everybody on this machine can replace the accounts file in {shown}; {cure}"));
     } else if file & OTHERS_READ != 0 && around & OTHERS_READ != 0 {
-        let (cure, shown) = (cure("o-rwx", directory), directory.display());
-        warnings.push(format!("everybody on this machine can look into {shown}, where the accounts file is; {cure}"));
+        // Not chmod: it may be /etc.
+        let shown = directory.display();
+        warnings.push(format!(
+            "everybody on this machine can look into {shown}, where the accounts file is; keep it in a directory of its \
+             own with mode 750"
+        ));
     }
     warnings
 }
@@ -58,7 +62,7 @@ mod tests {
                 0o755,
                 &[
                     "read the password hashes in BASE/accounts.toml; chmod o-rwx 'BASE/accounts.toml'",
-                    "look into BASE, where the accounts file is; chmod o-rwx 'BASE'",
+                    "look into BASE, where the accounts file is; keep it in a directory of its own with mode 750",
                 ],
             ),
         ] {

@@ -181,7 +181,7 @@ impl Session {
     /// on in clear behind a REIN is none that we know, and whoever slips a REIN in must not switch the encryption off.
     pub(super) fn reinitialize(&mut self) -> Reply {
         self.log_out();
-        self.protection = Protection::at_first(self.implicit);
+        self.protection = Protection::at_first(self.implicit, self.shared.in_force().settings.tls.data);
         Reply::new(220, self.shared.in_force().settings.server.greeting.as_str())
     }
 

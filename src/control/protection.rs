@@ -18,9 +18,9 @@ pub(super) struct Protection {
 }
 
 impl Protection {
-    /// What a session begins with. Clients of implicit FTPS take PROT P for granted.
-    pub fn at_first(implicit: bool) -> Self {
-        Self { buffer_size: implicit, private: implicit }
+    /// What a session begins with where `data` says how data connections go. Clients of implicit FTPS take PROT P for granted.
+    pub fn at_first(implicit: bool, data: Encryption) -> Self {
+        Self { buffer_size: implicit, private: implicit && data != Encryption::Off }
     }
 }
 

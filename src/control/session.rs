@@ -175,7 +175,7 @@ pub(crate) async fn serve(
         directory: VirtualPath::root(),
         parameters: Parameters::default(),
         implicit,
-        protection: Protection::at_first(implicit),
+        protection: Protection::at_first(implicit, shared.in_force().settings.tls.data),
         tls: None,
         offer: None,
         offered_at: Instant::now(),

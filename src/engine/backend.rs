@@ -81,6 +81,10 @@ impl Homes {
         // The lock is free meanwhile: a directory that hangs holds up nobody else's login.
         let place = Arc::new(Place::new(directory, Arc::clone(&self.broken))?);
         let mut places = self.places();
+        // Somebody else may have opened it meanwhile: one home has one set of books.
+        if let Some(place) = places.get(&id).and_then(Weak::upgrade) {
+            return Ok(place);
+        }
         places.retain(|_, place| place.strong_count() > 0);
         places.insert(id, Arc::downgrade(&place));
         Ok(place)
@@ -298,6 +302,22 @@ mod tests {
         drop(open);
         assert_eq!(used(&homes), before);
         assert!(homes.changed_beside(Path::new("/nowhere"), made, made).is_err());
+    }
+
+    /// Each of two would have books of its own, and with that a quota of its own.
+    #[test]
+    fn who_logs_in_at_the_same_time_shares_one_home() {
+        let (_base, homes, account) = root();
+        for _ in 0..200 {
+            let together = std::sync::Barrier::new(4);
+            let log_in = || {
+                together.wait();
+                homes.room(&account).unwrap()
+            };
+            let rooms =
+                std::thread::scope(|scope| [(); 4].map(|()| scope.spawn(log_in)).map(|room| room.join().unwrap()));
+            assert!(rooms.iter().all(|room| Arc::ptr_eq(&room.place, &rooms[0].place)));
+        }
     }
 
     #[test]

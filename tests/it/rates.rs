@@ -39,8 +39,9 @@ fn each_kind_of_rate_holds_for_files_of_both_directions() {
 #[test]
 fn a_users_rate_is_shared_by_all_sessions_and_lasts_from_file_to_file() {
     let file = noise(SIZE / 5, 2);
-    let server = Server::builder().account_with("ann", "pw", "download_rate = 200000").file("a.bin", &file).start();
-    let took = took(|| {
+    let rates = "download_rate = 200000\nupload_rate = \"200 KB\"";
+    let server = Server::builder().account_with("ann", "pw", rates).file("a.bin", &file).start();
+    let downloads = took(|| {
         thread::scope(|scope| {
             let session = || {
                 let mut ftp = Ftp::connect(server.address());
@@ -54,7 +55,10 @@ fn a_users_rate_is_shared_by_all_sessions_and_lasts_from_file_to_file() {
             scope.spawn(session);
         });
     });
-    assert!(took >= HALF_A_SECOND, "{took:?}");
+    let mut ftp = Ftp::connect(server.address());
+    ftp.login("ann", "pw");
+    let upload = took(|| drop(ftp.put("STOR b.bin", &noise(SIZE, 5))));
+    assert!(downloads >= HALF_A_SECOND && upload >= HALF_A_SECOND, "{downloads:?}, {upload:?}");
 }
 
 /// The wait of each is longer than `data_timeout`, since four share what is little for one.

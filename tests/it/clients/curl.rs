@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use super::{Client, age, client, core_done, data_mode_was, globs_done, is_aged, local_tree, server, url};
-use crate::fixture::{Server, no_ipv6, noise};
+use crate::fixture::{Server, left_out, no_ipv6, noise};
 
 /// The flags that all of them have: fail loudly, never hang.
 fn curl(client: &Client, mode: &str) -> Command {
@@ -196,4 +196,61 @@ fn curl_is_told_what_it_may_not_do() {
     let (_, said) = run("bob", &[&url("file")]);
     assert!(said.contains("421 Your address, 127.0.0.1, has as many sessions as it may have."), "{said}");
     drop(places);
+}
+
+/// Hashes as this system's crypt(3) makes them, and what a user and the group say.
+#[test]
+fn curl_is_let_in_with_hashes_from_elsewhere_on_the_terms_of_its_group() {
+    let Some(client) = client("curl") else { return };
+    let crypt = |salt: &str| {
+        let output = client.sibling("perl").args(["-e", "print crypt('mooring', $ARGV[0])", salt]).output().ok()?;
+        String::from_utf8(output.stdout).ok().filter(|hash| hash.starts_with(salt))
+    };
+    let mut accounts = "[[group]]\nname = \"class\"\nhome = \"class\"\ncreate_home = true\n\
+                        allow_from = [\"127.0.0.0/8\", \"2001:db8::/32\"]\nexpires = \"9999-12-31\"\n"
+        .to_owned();
+    let mut user = |name: &str, salt: &str, says: &str| {
+        let hash = crypt(salt)?;
+        accounts += &format!("[[user]]\nname = {name:?}\npassword = {hash:?}\ngroup = \"class\"\n{says}\n");
+        Some(name.to_owned())
+    };
+    let kinds = [
+        ("bcrypt-a", "$2a$05$abcdefghijklmnopqrstuu"),
+        ("bcrypt-b", "$2b$05$abcdefghijklmnopqrstuu"),
+        ("bcrypt-y", "$2y$05$abcdefghijklmnopqrstuu"),
+        ("sha512", "$6$saltsalt$"),
+        ("sha512-rounds", "$6$rounds=7000$saltsalt$"),
+        ("yescrypt", "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$"),
+    ];
+    let known: Option<Vec<String>> = kinds.iter().map(|(name, salt)| user(name, salt, "")).collect();
+    let kept_out = [("old", "expires = \"2001-02-03\""), ("far", "allow_from = [\"192.0.2.0/24\"]")];
+    let kept_out: Option<Vec<String>> = kept_out.iter().map(|(name, says)| user(name, "$6$saltsalt$", says)).collect();
+    let (Some(known), Some(kept_out)) = (known, kept_out) else {
+        left_out("perl's crypt() knows not all kinds of hashes here; that hashes from elsewhere let in was not tested");
+        return;
+    };
+    let server = Server::builder().anonymous("off").limits("login_delay_max = 0").account("ann", "x");
+    let server = server.accounts_text(&accounts).start();
+    client.write("upload", "x");
+    let said = |name: &str, password: &str| {
+        let (user, url) = (format!("{name}:{password}"), format!("ftp://{}/{name}", server.address()));
+        let mut command = client.command();
+        let output =
+            command.args(["-sSv", "--max-time", "30", "-T", "upload", "--user", &user, &url]).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    const REFUSED: &str = "530 This name and this password do not belong together.";
+    for name in &known {
+        assert!(said(name, "mooring").contains("226 Transfer complete"), "{name}");
+        assert!(said(name, "Mooring").contains(REFUSED), "{name}");
+        assert!(server.has(&format!("class/{name}")), "{name}");
+    }
+    for name in kept_out.iter().map(String::as_str).chain(["nobody"]) {
+        assert!(said(name, "mooring").contains(REFUSED), "{name}");
+    }
+    // Edited by hand, it holds at the next login.
+    let path = server.beside("accounts.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"9999-12-31\"", "\"9999-12-31\"\nenabled = false")).unwrap();
+    assert!(said("sha512", "mooring").contains(REFUSED));
 }
