@@ -1,8 +1,9 @@
 //! What goes wrong around a server: disks, networks, descriptors, clocks, and its own sudden end.
 //!
 //! The rounds of these tests are few in a usual run. `LONGSHORE_FAULTS=long` gives them their long form, as the README's
-//! chapter "Development" has it; `LONGSHORE_FAULTS_SEED=N` has the moments of a run that failed again. What needs root (disks and networks of a test's
-//! own) says so where it is left out, and fails where `LONGSHORE_REQUIRE_NAMESPACES` is set.
+//! chapter "Development" has it; `LONGSHORE_FAULTS_SEED=N` has the moments of a run that failed again. What needs root
+//! (disks and networks of a test's own) says so where it is left out, and fails where `LONGSHORE_REQUIRE_NAMESPACES` is
+//! set.
 
 mod clock;
 mod disks;
