@@ -1,8 +1,8 @@
 //! Whether clients get at what is not theirs: guests at the homes of accounts, since by default all of the root is theirs to
-//! read, and anybody at the server's own secrets.
+//! read, and anybody at the server's own files.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Account, Accounts};
 use crate::settings::Settings;
@@ -20,16 +20,27 @@ pub(crate) fn warnings(accounts: &Accounts, settings: &Settings) -> Vec<String> 
              anonymous --home pub), close it by their permissions, or set accounts.anonymous = \"off\""
         ))
     });
-    let secrets = [("accounts.file", &settings.accounts.file), ("tls.key", &settings.tls.key)];
-    let secrets = secrets.into_iter().filter_map(|(key, file)| {
-        let file = fs::canonicalize(file.as_deref()?).ok()?;
+    let own = [
+        ("accounts.file", &settings.accounts.file),
+        ("tls.key", &settings.tls.key),
+        ("log.sessions", &settings.log.sessions),
+        ("log.xferlog", &settings.log.xferlog),
+    ];
+    let own = own.into_iter().filter_map(|(key, file)| {
+        let file = real_path(file.as_deref()?)?;
         let who = names(accounts.iter().map(|account| &**account).filter(|account| gets_at(account, &file)))?;
         let (file, root) = (file.display(), settings.storage.root.display());
         Some(format!(
             "{who} can read or change {file} as a client; move it out of {root}, and set {key} to where it is then"
         ))
     });
-    homes.into_iter().chain(secrets).collect()
+    homes.into_iter().chain(own).collect()
+}
+
+/// Where a file is, or will be when it is made.
+fn real_path(file: &Path) -> Option<PathBuf> {
+    let made = || Some(fs::canonicalize(std::path::absolute(file).ok()?.parent()?).ok()?.join(file.file_name()?));
+    fs::canonicalize(file).ok().or_else(made)
 }
 
 /// The first of them, and how many more there are.

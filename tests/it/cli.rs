@@ -139,12 +139,12 @@ fn homes_that_guests_get_at_are_reported_with_a_cure() {
         .expect("the start says so, too");
 }
 
-/// Who serves the directory in which the settings are would give all passwords' hashes away.
+/// Who serves the directory in which the settings are would give all passwords' hashes away, and a log that fail2ban reads.
 #[test]
-fn secrets_that_clients_get_at_are_reported_with_a_cure() {
+fn files_of_the_server_that_clients_get_at_are_reported_with_a_cure() {
     let dir = directory();
     let settings = "[server]\nlisten = [\"127.0.0.1:0\"]\n[storage]\nroot = \".\"\n[accounts]\nfile = \"users.toml\"\n\
-                    anonymous = \"off\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+                    anonymous = \"off\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n[log]\nsessions = \"log\"\n";
     fs::write(dir.path().join("c.toml"), settings).unwrap();
     crate::fixture::self_signed(&dir.path().join("c.pem"), &dir.path().join("k.pem"));
     fs::create_dir(dir.path().join("files")).unwrap();
@@ -161,7 +161,7 @@ fn secrets_that_clients_get_at_are_reported_with_a_cure() {
     let real = dir.path().canonicalize().unwrap();
     users("permissions = \"read-only\"");
     let said = check();
-    for (file, key) in [("users.toml", "accounts.file"), ("k.pem", "tls.key")] {
+    for (file, key) in [("users.toml", "accounts.file"), ("k.pem", "tls.key"), ("log", "log.sessions")] {
         let file = real.join(file).display().to_string();
         let expected = format!(
             "ann and 1 more can read or change {file} as a client; move it out of ., and set {key} to where it is then"
