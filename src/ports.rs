@@ -62,7 +62,7 @@ pub struct PassivePorts {
 impl PassivePorts {
     /// A pool of the ports in `range`.
     pub fn new(range: RangeInclusive<u16>) -> Self {
-        Self::beside(range, &kernel_range())
+        Self::beside(range, &Ephemeral::now())
     }
 
     /// A pool of other ports, which knows what this one has handed out.
@@ -70,8 +70,8 @@ impl PassivePorts {
         Self { offered: Arc::clone(&self.offered), ..Self::new(range) }
     }
 
-    fn beside(range: RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Self {
-        let (shared, quiet) = range.partition(|port| kernel.contains(port));
+    fn beside(range: RangeInclusive<u16>, kernel: &Ephemeral) -> Self {
+        let (shared, quiet) = range.partition(|port| kernel.contains(*port));
         Self { quiet, shared, offered: Arc::default() }
     }
 
@@ -199,13 +199,39 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// The range that the kernel takes ports for outgoing connections from; Linux's default where it cannot be read.
-pub(crate) fn kernel_range() -> RangeInclusive<u16> {
-    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut ends = text.split_whitespace().map(str::parse);
-    match (ends.next(), ends.next()) {
-        (Some(Ok(low)), Some(Ok(high))) => low..=high,
-        _ => 32768..=60999,
+/// The ports that the kernel takes for outgoing connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Ephemeral {
+    /// Where it takes them from.
+    pub range: RangeInclusive<u16>,
+    /// Those in there that it was told to leave alone.
+    reserved: Vec<RangeInclusive<u16>>,
+}
+
+impl Ephemeral {
+    /// As the kernel has them now; Linux's defaults where that cannot be read.
+    pub fn now() -> Self {
+        let read = |name| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap_or_default();
+        Self::of(&read("ip_local_port_range"), &read("ip_local_reserved_ports"))
+    }
+
+    /// As the kernel writes them: `32768 60999` and `8080,50000-50099`.
+    pub fn of(range: &str, reserved: &str) -> Self {
+        let mut ends = range.split_whitespace().map(str::parse);
+        let range = match (ends.next(), ends.next()) {
+            (Some(Ok(low)), Some(Ok(high))) => low..=high,
+            _ => 32768..=60999,
+        };
+        let reserved = reserved.trim().split(',').filter_map(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            Some(first.parse().ok()?..=last.parse().ok()?)
+        });
+        Self { range, reserved: reserved.collect() }
+    }
+
+    /// Whether an outgoing connection may get this port.
+    pub fn contains(&self, port: u16) -> bool {
+        self.range.contains(&port) && !self.reserved.iter().any(|reserved| reserved.contains(&port))
     }
 }
 
@@ -228,8 +254,8 @@ mod tests {
 
     #[test]
     fn the_kernel_s_own_ports_come_last() {
-        let pool = PassivePorts::beside(60998..=61001, &(32768..=60999));
-        assert_eq!((pool.quiet, pool.shared), (vec![61000, 61001], vec![60998, 60999]));
+        let pool = PassivePorts::beside(60996..=61001, &Ephemeral::of("32768\t60999\n", "8080,60997-60998\n"));
+        assert_eq!((pool.quiet, pool.shared), (vec![60997, 60998, 61000, 61001], vec![60996, 60999]));
     }
 
     // Each test has a loopback address to itself, on which every port is free.

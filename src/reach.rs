@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::ports::Ephemeral;
 use crate::settings::{Advertised, PassiveAddress, Settings};
 
 mod surroundings;
@@ -99,13 +100,13 @@ pub(crate) fn private_to_public(address: Ipv4Addr, client: IpAddr) -> Option<Str
 }
 
 /// Whether outgoing connections of this machine can be in the way of passive ports.
-pub(crate) fn passive_ports(range: &RangeInclusive<u16>, kernel: &RangeInclusive<u16>) -> Option<String> {
-    let quiet = range.clone().filter(|port| !kernel.contains(port)).count();
+pub(crate) fn passive_ports(range: &RangeInclusive<u16>, kernel: &Ephemeral) -> Option<String> {
+    let quiet = range.clone().filter(|port| !kernel.contains(*port)).count();
     // Those outside of the kernel's range are offered first.
     if quiet == range.len() || quiet >= QUIET_PORTS {
         return None;
     }
-    let (first, last, low, high) = (range.start(), range.end(), kernel.start(), kernel.end());
+    let (first, last, low, high) = (range.start(), range.end(), kernel.range.start(), kernel.range.end());
     Some(format!(
         "passive ports {first}-{last} lie among those that this machine takes for outgoing connections ({low}-{high}), \
          which can be in their way; choose others, such as 61000-61099, or keep these for longshore: sysctl -w \
@@ -184,7 +185,7 @@ mod tests {
 
     fn around(addresses: &[&str], in_container: bool) -> Surroundings {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Surroundings { addresses, gateway: None, in_container, ephemeral_ports: 32768..=60999 }
+        Surroundings { addresses, gateway: None, in_container, ephemeral_ports: Ephemeral::of("32768 60999", "") }
     }
 
     fn address(text: &str) -> Advertised {
@@ -251,11 +252,12 @@ mod tests {
             (60000..=61099, false),
             (50000..=50009, true),
         ] {
-            let text = passive_ports(&range, &(32768..=60999));
+            let text = passive_ports(&range, &Ephemeral::of("32768 60999", ""));
             assert_eq!(text.is_some(), found, "{range:?}");
             let (first, last) = (range.start(), range.end());
             let cure = format!("sysctl -w net.ipv4.ip_local_reserved_ports={first}-{last}");
             assert!(text.is_none_or(|text| text.ends_with(&cure)));
+            assert_eq!(passive_ports(&range, &Ephemeral::of("32768 60999", &format!("{first}-{last}"))), None, "cured");
         }
     }
 

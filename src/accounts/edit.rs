@@ -173,6 +173,9 @@ impl AccountsFile {
 
     /// Changes what is written about a user or a group.
     pub fn change(&mut self, kind: Kind, name: &str, changes: &Changes) -> anyhow::Result<()> {
+        if changes.0.is_empty() {
+            bail!("there is nothing to change; name it with a flag, such as --permissions read-only");
+        }
         changes.write(self.known(kind, name)?);
         Ok(())
     }

@@ -193,7 +193,9 @@ fn answer(server: &Server, request: Request) -> Answer {
         Request::Listeners => shown(&server.listeners()),
         Request::Kick { whose } => {
             let kicked = server.kick(&whose);
-            tracing::info!(?whose, sessions = kicked.len(), "sessions were ended on request");
+            if !kicked.is_empty() {
+                tracing::info!(?whose, sessions = kicked.len(), "sessions were ended on request");
+            }
             shown(&kicked)
         }
         Request::Logins => shown(&server.login_failures()),

@@ -41,22 +41,44 @@ pub use user::{UserArgs, user};
 /// The exit code for faults in settings or accounts: EX_CONFIG of sysexits.h, which systemd shows by name.
 const EXIT_CONFIG: u8 = 78;
 
+/// No line is longer than 80 columns, which is as narrow as terminals are: a wrapped command cannot be pasted.
 const EXAMPLES: &str = "\
-Examples:
-  longshore --port 2121                         serve ./ftp to anybody who reads, without being root
-  longshore --config /etc/longshore.toml        serve as the file says
-  longshore check --config /etc/longshore.toml  show what would be in force, and from where
-  longshore doctor --config /etc/longshore.toml look for what hinders it on this machine
-  longshore user add ann --config /etc/longshore.toml --home ann
-  longshore tls self-signed --name ftp.example.org --certificate cert.pem --key key.pem
-  longshore sessions --watch                    show the running server's connections and their ports
+At once, without being root: ./ftp, to be read by everybody
+  longshore --port 2121
 
-Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags. In the Docker image FTP_USER, USERS,
-PASV_ADDRESS and other names that FTP images have in common hold too, behind the file.
-Without --config FILE, or LONGSHORE_CONFIG=FILE in the environment, no file is read.
+As a service, from the Debian package
+  apt-get install ./longshore_*.deb
+  longshore user add ann --home ann --create-home \\
+    --config /etc/longshore/longshore.toml
+  longshore doctor --config /etc/longshore/longshore.toml
+  systemctl reload longshore        after a change in /etc/longshore
 
-Exit codes: 0 stopped as told, 1 failed, 2 wrong command line, 69 no such port to be had,
-78 wrong settings or accounts, 130 or 143 stopped at once by a second Ctrl-C or SIGTERM.";
+In Docker, where PASV_ADDRESS is the address that clients connect to
+  docker run -d -p 21:2121 -p 61000-61099:61000-61099 -v files:/srv/ftp \\
+    -e FTP_USER=ann -e FTP_PASS='a long password' \\
+    -e PASV_ADDRESS=203.0.113.7 longshore
+  Also: FTP_PASS_FILE, USERS, USERS_FILE, ANONYMOUS, PASV_MIN_PORT,
+  PASV_MAX_PORT, TLS_CERT, TLS_KEY, PUID, PGID. They come after the file.
+
+For a class
+  longshore classroom demo          ten students who do not exist, to look at
+  longshore classroom new class --roster roster.csv
+  longshore classroom start class
+
+FTPS: make a certificate, and name both files in the section [tls]
+  longshore tls self-signed --name ftp.example.org \\
+    --certificate cert.pem --key key.pem
+
+Who is connected, from which port
+  longshore sessions --watch
+
+Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
+Without --config FILE, or LONGSHORE_CONFIG=FILE in the environment, no file is
+read. What `longshore check` shows is such a file, with every key there is.
+
+Exit codes: 0 stopped as told, 1 failed, 2 wrong command line,
+69 no such port to be had, 78 wrong settings or accounts,
+130 or 143 stopped at once by a second Ctrl-C or SIGTERM.";
 
 /// What was typed.
 #[derive(Debug)]
@@ -95,10 +117,12 @@ enum Command {
     Serve(ServeArgs),
     /// Check settings and accounts, and show each value in force and where it comes from
     ///
+    /// What it shows is a settings file: longshore check > longshore.toml
+    ///
     /// Takes the flags of `serve`, so that a command line can be checked before it serves. Run it as the user who will
     /// serve: what another may not read or write is reported.
     Check(ServeArgs),
-    /// Look for what hinders a server with these settings on this machine, and say the cure of each
+    /// Look for what hinders a server on this machine, and say the cure of each
     ///
     /// Takes the flags of `serve`. Exits with 0 when nothing keeps the server from serving, warnings or not, else with 1.
     /// Run it as the user who will serve, or as root to see more; a server that runs already is not disturbed.
@@ -111,7 +135,7 @@ enum Command {
     Group(GroupArgs),
     /// Make a certificate for FTPS
     Tls(TlsArgs),
-    /// Make a class of students, with accounts, cards and homes
+    /// Make and run a class: students, cards, homes, tasks and marks
     Classroom(ClassroomArgs),
     #[command(flatten)]
     Operate(OperateCommand),
@@ -123,22 +147,22 @@ pub struct ServeArgs {
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
     config: Option<PathBuf>,
-    /// Listen here and nowhere else; can be given several times
+    /// Listen here and nowhere else; can be given several times [default: port 21 of all addresses]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
     /// Listen on this port on the same addresses
     #[arg(long, value_name = "N", conflicts_with = "listen")]
     port: Option<u16>,
-    /// Serve this directory
+    /// Serve this directory [default: ./ftp]
     #[arg(long, value_name = "DIR")]
     root: Option<String>,
-    /// Show the live page of ports and connections here
+    /// Show the live page of ports and connections here; without a value at 127.0.0.1:8021
     #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8021")]
     page: Option<String>,
     /// Let the page be at an address that the Internet can reach
     #[arg(long)]
     public_page: bool,
-    /// What users without a password may do
+    /// What users without a password may do [default: read-only]
     #[arg(long, value_name = "RIGHTS", value_parser = ["off", "read-only", "read-write", "add-only"])]
     anonymous: Option<String>,
     /// Write more about what happens; -vv for everything
@@ -261,12 +285,12 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let given = |user: &GivenUser| {
         let home = user.home.as_deref().map_or("the root".to_owned(), quoted);
-        [format!("account {}, home {home}, password not shown", quoted(&user.name)), format!("# {}", user.origin)]
+        [format!("# account {}, home {home}, password not shown", quoted(&user.name)), format!("# {}", user.origin)]
     };
     let rows = KEYS.iter().map(row).chain(loaded.settings.accounts.given.iter().map(given));
     let mut text = columns(&rows.collect::<Vec<_>>());
     let name = args.config.as_deref().map_or("the configuration".into(), Path::to_string_lossy);
-    writeln!(text, "\n{name} looks good")?;
+    writeln!(text, "\n# {name} looks good")?;
     print(&text)?;
     let mut advice = reach::findings(&loaded.settings, &Surroundings::look());
     let accounts = Accounts::load(&loaded.settings)?;
@@ -301,6 +325,20 @@ mod tests {
     #[test]
     fn definitions_are_sound() {
         Line::command().debug_assert();
+    }
+
+    #[test]
+    fn examples_fit_a_terminal_and_can_be_typed() {
+        assert_eq!(EXAMPLES.lines().find(|line| line.chars().count() > 80), None);
+        let lines = EXAMPLES.replace("\\\n    ", "");
+        let commands = lines.lines().filter_map(|line| line.trim().strip_prefix("longshore "));
+        // What stands behind several spaces explains.
+        let commands: Vec<_> = commands.map(|line| line.split("   ").next().unwrap()).collect();
+        assert!(commands.len() > 6, "{commands:?}");
+        for command in commands {
+            let words = std::iter::once("longshore").chain(command.split_whitespace());
+            assert!(Line::try_parse_from(words).is_ok(), "{command}");
+        }
     }
 
     #[test]

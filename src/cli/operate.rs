@@ -33,11 +33,13 @@ pub enum OperateCommand {
     Logins(AskArgs),
     /// Forget failed logins, so that the next one does not wait
     Unblock(UnblockArgs),
-    /// Show where the live page of the running server is, with the link that may do everything
+    /// Show the links of the running server's live page, with the one that may do everything
     Page(AskArgs),
-    /// Have the running server read its files again, as SIGHUP does, and show what is new or what is wrong with them
+    /// Have the running server read its files again, and show what is new or what is wrong
+    ///
+    /// SIGHUP does the same. Where anything is wrong, nothing changes and the exit code is 1. Nobody is dropped.
     Reload(AskArgs),
-    /// Connect to the running server as a client does, and exit with 0 if it answers, else with 1
+    /// Connect to the running server as a client does; exit with 0 if it answers, else with 1
     ///
     /// A check that finds the admin socket leaves no trace in the session log and takes no place of a client.
     Health(HealthArgs),

@@ -24,6 +24,7 @@ use crate::classroom::Classroom;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::page::Page;
+use crate::ports::holder;
 use crate::server::{Server, StartError};
 use crate::sessions::xferlog::Xferlog;
 use crate::sessions::{Connection, log};
@@ -108,6 +109,8 @@ fn run(args: &ServeArgs, beside: impl Begin) -> anyhow::Result<ExitCode> {
         let page = serve_page(&server, beside.class, &stop_http).await?;
         let admin = open_admin_socket(&server, page.clone())?;
         announce(&server, page.as_ref(), config.as_deref());
+        // It has a clone of the server, whose last one ends the logs.
+        drop(page);
         service::ready();
         tokio::spawn(service::keep_watchdog_away());
         let status = tokio::spawn(service::keep_telling(server.clone(), "serving"));
@@ -203,8 +206,13 @@ async fn serve_http(
     let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
     for &address in listen {
         let bound = http::bind(address).await;
-        let (listener, address) =
-            bound.map_err(|error| StartError::Bind(format!("{key}: {address}: {error}; choose another port")))?;
+        let (listener, address) = bound.map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::AddrInUse => format!("taken by {}", holder::named(&holder::of(address), address)),
+                _ => error.to_string(),
+            };
+            StartError::Bind(format!("{key}: {address}: {why}; choose another port"))
+        })?;
         listeners.push(listener);
         addresses.push(address);
     }

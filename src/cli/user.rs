@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -90,7 +91,8 @@ fn run(args: &UserArgs) -> anyhow::Result<()> {
             // A group may say where it is, or that it is made.
             let is_made = changes.get("create_home").and_then(Value::as_bool) == Some(true);
             if !directory.is_dir() && !is_made && text("group").is_none() {
-                eprintln!("{name}'s home does not exist yet; make it with: mkdir -p {}", shell_word(&directory));
+                let command = making(&directory, target.root.path());
+                eprintln!("{name}'s home does not exist yet; make it with: {command}");
             }
             Ok(())
         }
@@ -218,6 +220,16 @@ fn from_terminal(name: &str) -> anyhow::Result<Vec<u8>> {
     Ok(password.into_bytes())
 }
 
+/// The command that makes a home: whoever serves owns the root, and has to own what is written to.
+fn making(directory: &Path, root: &Path) -> String {
+    let directory = shell_word(directory);
+    let own = rustix::process::geteuid().as_raw();
+    match root.metadata() {
+        Ok(root) if root.uid() != own => format!("install -d -o {} -g {} {directory}", root.uid(), root.gid()),
+        _ => format!("mkdir -p {directory}"),
+    }
+}
+
 /// A path as one word for a shell.
 fn shell_word(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
@@ -237,5 +249,15 @@ mod tests {
     #[test]
     fn home_in_the_hint_is_one_word_for_a_shell() {
         assert_eq!(shell_word(Path::new("/srv/ann's files")), r"'/srv/ann'\''s files'");
+    }
+
+    #[test]
+    fn a_home_becomes_whose_the_root_is() {
+        let (root, home) = (tempfile::tempdir().unwrap(), Path::new("/srv/ftp/ann"));
+        assert_eq!(making(home, root.path()), "mkdir -p '/srv/ftp/ann'");
+        // Not everybody who tests may give a directory away.
+        if std::os::unix::fs::chown(root.path(), Some(12), Some(34)).is_ok() {
+            assert_eq!(making(home, root.path()), "install -d -o 12 -g 34 '/srv/ftp/ann'");
+        }
     }
 }

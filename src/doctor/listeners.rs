@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::{Finding, Level, Running};
 use crate::ports::holder;
-use crate::server::listeners::{WAYS_OUT, claim, may_be_missing};
+use crate::server::listeners::{claim, may_be_missing, ways_out};
 use crate::settings::Settings;
 
 /// What the kernel calls a process of this program.
@@ -13,19 +13,23 @@ const OURS: &str = env!("CARGO_PKG_NAME");
 
 /// What is found about each port; and the running server, which answers or, asked by another user, only holds one of them.
 pub(super) fn examine(settings: &Settings, answering: Option<Running>) -> (Vec<Finding>, Option<Running>) {
-    let control = settings.server.listen.iter().map(|address| ("control port", *address));
-    let implicit = settings.tls.implicit.iter().map(|address| ("implicit port", *address));
-    let metrics = settings.metrics.listen.iter().map(|address| ("metrics port", *address));
-    let page = settings.page.listen.iter().map(|address| ("page port", *address));
+    // What it is, where another one is chosen, and where it is.
+    let ports = [
+        ("control port", "with --port", &settings.server.listen),
+        ("implicit port", "in tls.implicit", &settings.tls.implicit),
+        ("metrics port", "in metrics.listen", &settings.metrics.listen),
+        ("page port", "with --page", &settings.page.listen),
+    ];
+    let ports = ports.into_iter().flat_map(|(about, place, all)| all.iter().map(move |one| (about, place, *one)));
     let mut running = answering;
-    let found = control.chain(implicit).chain(metrics).chain(page).map(|(about, address)| {
-        let (level, text) = look(settings, address, &mut running);
+    let found = ports.map(|(about, place, address)| {
+        let (level, text) = look(settings, address, place, &mut running);
         Finding::new(level, about, text)
     });
     (found.collect(), running)
 }
 
-fn look(settings: &Settings, address: SocketAddr, running: &mut Option<Running>) -> (Level, String) {
+fn look(settings: &Settings, address: SocketAddr, place: &str, running: &mut Option<Running>) -> (Level, String) {
     if address.port() == 0 {
         return (Level::Good, format!("{address} is whichever port is free at the start"));
     }
@@ -54,13 +58,13 @@ fn look(settings: &Settings, address: SocketAddr, running: &mut Option<Running>)
     }
     match error.kind() {
         ErrorKind::PermissionDenied if holders.is_empty() => {
-            let ways: Vec<_> = WAYS_OUT.iter().map(|(way, what)| format!("{way} ({what})")).collect();
+            let ways = ways_out().map(|[way, what]| format!("{way} ({what})"));
             let user = rustix::process::geteuid().as_raw();
             (Level::Fault, format!("{address} may not be bound by user {user}; three ways out: {}", ways.join(", ")))
         }
         ErrorKind::PermissionDenied | ErrorKind::AddrInUse => {
             let text = format!(
-                "{address} is held by {}; stop that one, or choose another port with --port",
+                "{address} is held by {}; stop that one, or choose another port {place}",
                 holder::named(&holders, address)
             );
             (Level::Fault, text)

@@ -118,8 +118,8 @@ fn passive(settings: &Settings, around: &Surroundings) -> Vec<Finding> {
         "{}-{}, of which those outside of the kernel's own {}-{} are offered first",
         range.start(),
         range.end(),
-        kernel.start(),
-        kernel.end()
+        kernel.range.start(),
+        kernel.range.end()
     );
     let mut findings = Finding::any(Level::Warning, "passive ports", ports, good);
     let address = reach::advertised(settings, around);

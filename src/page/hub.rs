@@ -19,7 +19,7 @@ use super::history::History;
 use super::model::{BINS, Model};
 use super::row::{Kind, Row, RowId, milliseconds};
 use super::view::{Face, Names, Rules, Switches, id};
-use crate::ports::kernel_range;
+use crate::ports::Ephemeral;
 use crate::server::Server;
 
 /// How often changes are told.
@@ -98,7 +98,7 @@ impl fmt::Debug for Hub {
 impl Hub {
     pub fn new(server: &Server, names: Arc<Names>, switches: Switches) -> Self {
         let rules = Arc::new(Rules { switches, names: Arc::clone(&names) });
-        let kernel = kernel_range();
+        let kernel = Ephemeral::now().range;
         let kernel_range = [*kernel.start(), *kernel.end()];
         let state = Hubbed {
             model: Model::default(),

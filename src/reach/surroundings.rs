@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::ops::RangeInclusive;
 use std::path::Path;
 
-use crate::ports::kernel_range;
+use crate::ports::Ephemeral;
 
 /// What is seen of the machine, or of the container that is one to the server.
 #[derive(Debug, Clone)]
@@ -17,7 +16,7 @@ pub(crate) struct Surroundings {
     /// Whether this is a container with a network of its own, not the host's.
     pub in_container: bool,
     /// The ports that the kernel takes for outgoing connections.
-    pub ephemeral_ports: RangeInclusive<u16>,
+    pub ephemeral_ports: Ephemeral,
 }
 
 impl Surroundings {
@@ -29,7 +28,7 @@ impl Surroundings {
             addresses: interfaces.iter().map(if_addrs::Interface::ip).collect(),
             gateway: gateway(&routes),
             in_container: is_container() && !has_hardware(),
-            ephemeral_ports: kernel_range(),
+            ephemeral_ports: Ephemeral::now(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The listeners of control connections: bound by the server, or by somebody else for it.
 
+use std::env;
 use std::io;
 use std::net::SocketAddr;
 
@@ -7,6 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::StartError;
+use crate::columns::columns;
 use crate::ports::holder;
 use crate::settings::{ServerSettings, Settings};
 
@@ -97,18 +99,26 @@ pub(crate) fn may_be_missing(server: &ServerSettings, address: SocketAddr, error
 }
 
 /// Ways out for who may not bind a system port, with what each is.
-pub(crate) const WAYS_OUT: [(&str, &str); 3] = [
-    ("--port 2121", "a port that everybody may bind"),
-    ("sudo setcap cap_net_bind_service=+ep longshore", "the right to bind, for this program"),
-    ("AmbientCapabilities=CAP_NET_BIND_SERVICE", "the same for a systemd service, as in the package's unit"),
-];
+pub(crate) fn ways_out() -> [[String; 2]; 3] {
+    let program = env::current_exe().map_or("longshore".to_owned(), |program| program.display().to_string());
+    let capability = format!("sudo setcap cap_net_bind_service=+ep {program}");
+    [
+        ("--port 2121", "a port that everybody may bind"),
+        (&*capability, "the right to bind, for this program"),
+        ("AmbientCapabilities=CAP_NET_BIND_SERVICE", "the same for a systemd service, as in the package's unit"),
+    ]
+    .map(|(way, what)| [way.to_owned(), what.to_owned()])
+}
 
 fn bind_advice(address: SocketAddr, error: &io::Error) -> String {
     let port = address.port();
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            let ways: String = WAYS_OUT.iter().map(|(way, what)| format!("\n  {way:50} {what}")).collect();
-            format!("port {port} is a system port and you may not bind it. Three ways out:{ways}")
+            let ways = ways_out().map(|[way, what]| [format!("  {way}"), what]);
+            format!(
+                "port {port} is a system port and you may not bind it. Three ways out:\n{}",
+                columns(&ways).trim_end()
+            )
         }
         io::ErrorKind::AddrInUse => format!(
             "port {port} is taken by {}. Stop that one, or choose another port with --port.",

@@ -35,7 +35,8 @@ fn listener(value: &Value) -> Parsed<SocketAddr> {
     let written = text(value)?;
     let listener: SocketAddr = written.parse().map_err(|_| match written.parse::<IpAddr>() {
         Ok(_) => Bad::because(value, "the port is missing"),
-        Err(_) => Bad::not_allowed(value),
+        Err(_) if written.bytes().all(|byte| byte.is_ascii_digit()) => Bad::because(value, "the address is missing"),
+        Err(_) => Bad::because(value, "it is no address with a port; names are not looked up"),
     })?;
     match listener.ip() {
         IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {

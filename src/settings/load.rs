@@ -507,7 +507,7 @@ mod tests {
         for (file, expected) in [
             (
                 "[server]\nlisten = \"21\"",
-                r#"f.toml:2: server.listen = "21" is not allowed; write a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
+                r#"f.toml:2: server.listen = "21" is not allowed (the address is missing); write a list of "address:port", such as ["0.0.0.0:21", "[::]:21"]"#,
             ),
             (
                 "[server]\nlisten = [\n  \"0.0.0.0:21\",\n  \"::1\",\n]",

@@ -51,8 +51,8 @@ fn the_package_serves_at_once_and_the_journal_finds_a_session_by_its_port() {
     let Some(container) = installed() else { return };
     assert_eq!(container.shell("systemctl is-active longshore"), "active\n");
     container.shell(&format!(
-        "echo secret | longshore user add ann --home ann --config {CONFIG} --password-stdin && \
-         install -d -o longshore -g longshore /srv/ftp/ann && echo hello > /tmp/hello.txt && \
+        "echo secret | longshore user add ann --home ann --create-home --config {CONFIG} --password-stdin && \
+         echo hello > /tmp/hello.txt && \
          curl -sS --user ann:secret -T /tmp/hello.txt ftp://localhost/"
     ));
     assert_eq!(container.shell("curl -sS --user ann:secret ftp://localhost/hello.txt"), "hello\n");
@@ -86,9 +86,8 @@ fn the_package_serves_at_once_and_the_journal_finds_a_session_by_its_port() {
         "config/package/build-deb",
         "apt-get install -y ./target/package/longshore_*.deb",
         "systemctl reload longshore",
-        "longshore user add ann --home ann --config /etc/longshore/longshore.toml",
+        "longshore user add ann --home ann --create-home --config /etc/longshore/longshore.toml",
         "longshore sessions",
-        "install -d -o longshore -g longshore /srv/ftp/ann",
         "journalctl -t longshore CLIENT_PORT=51312",
         "systemctl enable --now longshore.socket",
     ] {

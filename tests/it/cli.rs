@@ -226,6 +226,14 @@ fn check_shows_each_value_and_where_it_comes_from() {
         let shown = text.lines().any(|line| line.contains(value) && line.contains(origin));
         assert!(shown, "{value} from {origin} is not shown in:\n{text}");
     }
+    // It is a settings file itself.
+    fs::write(dir.path().join("shown.toml"), &text).unwrap();
+    let again = run(&dir, &["check", "--config", "shown.toml"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    let values = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| Some(line.rsplit_once('#')?.0.trim_end().to_owned())).collect()
+    };
+    assert_eq!(values(&stdout(&again)), values(&text));
 }
 
 #[test]
@@ -251,7 +259,15 @@ fn a_port_in_use_is_named_and_has_an_exit_code_of_its_own() {
     let address = taken.local_addr().unwrap();
     let output = run(&dir, &["--listen", &address.to_string()]);
     assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
-    assert!(stderr(&output).contains(&address.port().to_string()), "{}", stderr(&output));
+    let holder = format!("(pid {})", std::process::id());
+    let expected = format!("port {} is taken by ", address.port());
+    assert!(stderr(&output).starts_with(&expected) && stderr(&output).contains(&holder), "{}", stderr(&output));
+    let mut serve = Command::new(LONGSHORE);
+    serve.args(["--listen", "127.0.0.1:0"]).env("LONGSHORE__METRICS__LISTEN", address.to_string());
+    let output = serve.current_dir(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+    let expected = format!("metrics.listen: {address}: taken by ");
+    assert!(stderr(&output).starts_with(&expected) && stderr(&output).contains(&holder), "{}", stderr(&output));
 }
 
 #[test]
@@ -336,6 +352,9 @@ fn accounts_are_set_and_faulty_changes_are_not_written() {
     let path = dir.path().join("accounts.toml");
     fs::write(&path, format!("# staff\n[[user]]\nname = \"ann\" # head\npassword = \"{hash}\"\n")).unwrap();
     let set = |args: &[&str]| run(&dir, &[&["user", "set", "ann", "--config", "c.toml"], args].concat());
+    let nothing = set(&[]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(stderr(&nothing).starts_with("there is nothing to change; name it with a flag"), "{}", stderr(&nothing));
     let done = set(&["--permissions", "list,read,mkdir", "--expires", "2099-12-31", "--allow-from", "127.0.0.1,::1"]);
     assert!(done.status.success(), "{}", stderr(&done));
     assert!(set(&["--enabled=false", "--max-sessions", "2"]).status.success());

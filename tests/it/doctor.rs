@@ -138,11 +138,13 @@ fn who_holds_a_port_is_named() {
     let settings =
         format!("[server]\nlisten = [\"{held}\"]\n[metrics]\nlisten = [\"{held}\"]\n[page]\nlisten = [\"{held}\"]\n");
     let findings = examined(dir.path(), &settings);
-    let named = format!("(pid {}); stop that one, or choose another port with --port", std::process::id());
     findings.expect("fault", "control port", &format!("{held} is held by "));
-    findings.expect("fault", "control port", &named);
-    findings.expect("fault", "metrics port", &named);
-    findings.expect("fault", "page port", &named);
+    for (about, place) in
+        [("control port", "with --port"), ("metrics port", "in metrics.listen"), ("page port", "with --page")]
+    {
+        let named = format!("(pid {}); stop that one, or choose another port {place}", std::process::id());
+        findings.expect("fault", about, &named);
+    }
     // The same at the start.
     let start = Command::new(LONGSHORE).args(["--listen", &held.to_string()]).current_dir(dir.path()).output().unwrap();
     assert_eq!(start.status.code(), Some(69));
@@ -211,7 +213,7 @@ fn a_port_that_this_user_may_not_bind_has_three_ways_out() {
         "control port",
         "127.0.0.1:21 may not be bound by user 65534; three ways out: --port 2121",
     );
-    findings.expect("fault", "control port", "sudo setcap cap_net_bind_service=+ep longshore");
+    findings.expect("fault", "control port", "sudo setcap cap_net_bind_service=+ep /");
     findings.expect("fault", "control port", "AmbientCapabilities=CAP_NET_BIND_SERVICE");
     // There nothing is up.
     findings.expect("fault", "loopback", "this machine does not reach itself at 127.0.0.1 (Network is unreachable");

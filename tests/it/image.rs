@@ -122,7 +122,7 @@ fn check_shows_the_variables_and_no_password() {
         ("tls.certificate = ", "TLS_CERT"),
         ("tls.key = ", "TLS_KEY"),
         ("accounts.anonymous = \"off\"", "USERS"),
-        ("account \"ann\", home \"ann\", password not shown", "USERS, user 1"),
+        ("# account \"ann\", home \"ann\", password not shown", "USERS, user 1"),
     ] {
         let there = shown.lines().any(|line| line.starts_with(setting) && line.ends_with(&format!("# {origin}")));
         assert!(there, "{setting} from {origin} is not in\n{shown}");

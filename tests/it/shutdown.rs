@@ -25,6 +25,16 @@ fn sigterm_tells_idle_sessions_421_and_exits_0() {
     }
 }
 
+/// The page and the numbers know the server, and must not keep it: its logs end when nobody knows it any more.
+#[test]
+fn what_shows_the_server_over_http_does_not_keep_it() {
+    let mut server = Server::builder().page().metrics().admin().start();
+    let told = Instant::now();
+    server.signal(Signal::TERM);
+    ends_in_time(&mut server, told, 0);
+    assert!(!server.output().contains("its end is lost"), "{}", server.output());
+}
+
 #[test]
 fn sigterm_lets_a_running_download_finish() {
     let mut server = Server::start();
