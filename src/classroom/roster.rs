@@ -197,7 +197,7 @@ impl Reader<'_> {
             let text = format!("nobody is in the section {section:?}; name one of {}", sections.join(", "));
             self.faults.push(self.file, text);
         } else if !others.is_empty() {
-            self.notices.push(format!("{} students of other sections are left out", others.len()));
+            self.notices.push(format!("students of other sections, who are left out: {}", others.len()));
         }
         taken
     }
@@ -387,7 +387,7 @@ mod tests {
         let text = "name,section\nAnn,3A\nBob,\"3A, 3B\"\nCem,3b and 4\nDan,\n";
         let names = |roster: Roster| roster.entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>();
         assert_eq!(names(section(text, "3B").unwrap()), ["Bob", "Cem"]);
-        assert_eq!(section(text, "3A").unwrap().notices, ["2 students of other sections are left out"]);
+        assert_eq!(section(text, "3A").unwrap().notices, ["students of other sections, who are left out: 2"]);
         assert!(section(text, "5").unwrap_err().to_string().contains("name one of \"\", \"3A\", \"3A, 3B\""));
         assert_eq!(section("Ann\nBob\n", "3B").unwrap().entries[1].section, "3B");
     }

@@ -19,6 +19,7 @@ impl Practice for Classroom {
                 one("TRY-AGAIN: write the task and your answer, such as SITE ANSWER A3 53514.".to_owned())
             }
             "ANSWER" => one(self.answer(asker.user, task, rest, Via::Session).text),
+            "HINT" | "RESET" if task.is_empty() => one(format!("Write the task, such as SITE {word} C7.")),
             "HINT" => said(self.hint(asker.user, task)),
             "RESET" => said(self.reset(asker.user, task)),
             "WHOAMI" => Some(self.who_am_i(asker)),

@@ -20,6 +20,11 @@ pub(super) const COOKIE_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// Cookies that are good at the same time; for one more the oldest is no longer.
 const COOKIES: usize = 1024;
 
+/// The teacher's of them, and each student's; for one more the oldest of the same face is no longer, so that nobody signs
+/// others out by signing in.
+const TEACHERS: usize = 16;
+const OF_A_STUDENT: usize = 4;
+
 /// The longest wait behind wrong PINs for one student at one address, and for one address, which may be a whole class.
 const WAITS: [(LoginFailures, Duration); 2] =
     [(LoginFailures::UserAndAddress, Duration::from_secs(30)), (LoginFailures::Address, Duration::from_secs(2))];
@@ -132,21 +137,28 @@ impl Door {
 
     /// From now on the cookie lets nobody in, and what is read with it ends.
     pub fn sign_out(&self, cookie: &str) {
-        if let Some(admitted) = whole(&self.cookies).known.remove(&hash(cookie)) {
-            admitted.signed_out.cancel();
-        }
+        whole(&self.cookies).remove(hash(cookie));
     }
 }
 
 impl Cookies {
     fn add(&mut self, hash: [u8; 32], admitted: Admitted) {
+        let most = if admitted.face == Face::Teacher { TEACHERS } else { OF_A_STUDENT };
+        let is_same = |other: &&[u8; 32]| self.known.get(*other).is_some_and(|other| other.face == admitted.face);
+        let same: Vec<[u8; 32]> = self.by_age.iter().filter(is_same).copied().collect();
+        let in_the_way =
+            if same.len() < most { self.by_age.front().filter(|_| self.by_age.len() >= COOKIES) } else { same.first() };
+        if let Some(&oldest) = in_the_way {
+            self.remove(oldest);
+        }
         self.known.insert(hash, admitted);
         self.by_age.push_back(hash);
-        while self.by_age.len() > COOKIES {
-            let oldest = self.by_age.pop_front();
-            if let Some(admitted) = oldest.and_then(|oldest| self.known.remove(&oldest)) {
-                admitted.signed_out.cancel();
-            }
+    }
+
+    fn remove(&mut self, hash: [u8; 32]) {
+        if let Some(admitted) = self.known.remove(&hash) {
+            self.by_age.retain(|other| *other != hash);
+            admitted.signed_out.cancel();
         }
     }
 }
@@ -207,10 +219,27 @@ mod tests {
     #[test]
     fn so_many_cookies_are_good_and_no_more() {
         let door = Door::new().unwrap();
-        let cookies: Vec<Secret> =
-            (0..=COOKIES).map(|_| door.admit_student("otter", HERE, &|| true).unwrap()).collect();
+        let signs_in = |number: usize| door.admit_student(&format!("student{number}"), HERE, &|| true).unwrap();
+        let cookies: Vec<Secret> = (0..=COOKIES).map(signs_in).collect();
         assert!(door.known(cookies[0].reveal()).is_none());
         assert!(door.known(cookies[1].reveal()).is_some());
         assert_eq!(whole(&door.cookies).known.len(), COOKIES);
+    }
+
+    #[test]
+    fn nobody_signs_others_out_by_signing_in_or_out() {
+        let door = Door::new().unwrap();
+        let teacher = door.admit_teacher(door.token().reveal(), HERE).unwrap();
+        let maple = door.admit_student("maple", HERE, &|| true).unwrap();
+        let otters: Vec<Secret> =
+            (0..2 * COOKIES).map(|_| door.admit_student("otter", HERE, &|| true).unwrap()).collect();
+        for _ in 0..2 * COOKIES {
+            door.sign_out(door.admit_student("otter", HERE, &|| true).unwrap().reveal());
+        }
+        assert!([&teacher, &maple].iter().all(|cookie| door.known(cookie.reveal()).is_some()));
+        let known = otters.iter().filter(|cookie| door.known(cookie.reveal()).is_some()).count();
+        assert_eq!(known, OF_A_STUDENT - 1, "the newest, one of which made way for those who have signed out since");
+        let cookies = whole(&door.cookies);
+        assert_eq!((cookies.known.len(), cookies.by_age.len()), (2 + known, 2 + known));
     }
 }

@@ -51,7 +51,7 @@ pub struct Mark {
     pub done_at: Option<DateTime<Utc>>,
     /// Who says so.
     pub source: Source,
-    /// The entries of the journal that it rests on, in their order.
+    /// The entries of the journal that it rests on, in their order; while there are no points, the last wrong answer.
     pub evidence: Vec<Arc<Entry>>,
 }
 

@@ -33,6 +33,8 @@ struct TaskWork {
     hints: u32,
     /// Wrong answers since the last pause.
     wrong: u32,
+    /// The last wrong answer.
+    last_wrong: Option<Arc<Entry>>,
     paused_until: Option<DateTime<Utc>>,
     done: Option<Done>,
     decision: Option<Decision>,
@@ -204,6 +206,7 @@ impl TaskWork {
         }
         let Some(why) = why else { return Judgement::NotYet(missing.unwrap_or_default()) };
         self.attempts += 1;
+        self.last_wrong = Some(Arc::clone(entry));
         self.wrong += 1;
         if self.wrong >= ATTEMPTS {
             self.wrong = 0;
@@ -213,7 +216,7 @@ impl TaskWork {
     }
 
     fn mark(&self, task: &Task) -> Mark {
-        let Self { attempts, hints, done, decision, .. } = self;
+        let Self { attempts, hints, last_wrong, done, decision, .. } = self;
         let state = match (done, decision) {
             (None, None) if *attempts > 0 || self.has_begun(task) => State::Tried,
             (None, None) => State::Open,
@@ -221,7 +224,9 @@ impl TaskWork {
         };
         let earned = if done.is_some() { task.points } else { 0 };
         let decided = decision.as_ref().map(|decision| Arc::clone(&decision.entry));
-        let found = done.iter().flat_map(|done| done.evidence.iter().cloned());
+        // What somebody did after a wrong answer may have done the task without another one.
+        let missed = last_wrong.iter().filter(|_| done.is_none()).cloned();
+        let found = done.iter().flat_map(|done| done.evidence.iter().cloned()).chain(missed);
         Mark {
             task: task.id.clone(),
             state,

@@ -273,6 +273,8 @@ fn odd_questions_get_an_answer() {
     assert!(asked("SITE TASKS Z9").contains("There is no such task"));
     assert!(asked("SITE TASKS c7").contains("Delete everything in /quest/clean"));
     assert!(asked("SITE HINT Z9").contains("There is no task Z9"));
+    assert!(asked("SITE HINT").contains("such as SITE HINT C7"));
+    assert!(asked("SITE RESET").contains("such as SITE RESET C7"));
 }
 
 /// Nobody waits for the others' marks: each of many who come at once is answered, and has what is due.

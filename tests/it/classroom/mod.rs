@@ -1,6 +1,5 @@
 //! Classes: made from a roster, served, and played by real clients.
 
-mod clients;
 mod export;
 mod homes;
 pub mod lab;

@@ -121,6 +121,13 @@ fn with_curl(class: &Class, user: &str, password: &str, is_right: bool) -> Done 
     }
     fs::write(dir.path().join("hello.txt"), if is_right { "hello" } else { "" }).unwrap();
     curl(&["-T", "hello.txt", &format!("{url}/")]);
+    // The PWD that curl sends by itself is not credited.
+    let pwd: &[&str] = if is_right { &["PWD"] } else { &[] };
+    let tidy = [&["MKD reports", "CWD reports"], pwd, &["CDUP", "RNFR hello.txt", "RNTO done.txt"]].concat();
+    let mut quoted: Vec<&str> = tidy.into_iter().flat_map(|command| ["-Q", command]).collect();
+    let list = format!("{url}/");
+    quoted.extend(["-o", "list", &list]);
+    curl(&quoted);
     // Cut, and gone on with at a place to which nobody waits here.
     let cut = curl(&["-o", "slow.bin", "--max-time", "2", &format!("{url}/quest/slow/slow.bin")]);
     assert!(cut.contains("curl: (28)"), "{cut}");
@@ -133,7 +140,7 @@ fn with_curl(class: &Class, user: &str, password: &str, is_right: bool) -> Done 
     let (b2, d1, f2) = if is_right { (port, "PASS", 1113) } else { (port >> 8, "ACCT", 1112) };
     fs::write(dir.path().join("answers.txt"), format!("B2={b2}\r\nd1 = {d1}\nnothing\nF2={f2}\n")).unwrap();
     curl(&["-T", "answers.txt", &format!("{url}/")]);
-    let done: &[&str] = if is_right { &["A1", "B2", "C1", "C2", "C3", "C11", "D1", "F2"] } else { &["A1"] };
+    let done: &[&str] = if is_right { &["A1", "B2", "C1", "C2", "C3", "C8", "C11", "D1", "F2"] } else { &["A1"] };
     done.iter().copied().collect()
 }
 
