@@ -41,7 +41,7 @@ pub use user::{UserArgs, user};
 /// The exit code for faults in settings or accounts: EX_CONFIG of sysexits.h, which systemd shows by name.
 const EXIT_CONFIG: u8 = 78;
 
-/// No line is longer than 80 columns, which is as narrow as terminals are: a wrapped command cannot be pasted.
+/// No line is longer than 70 columns, since a wrapped command cannot be pasted: of a terminal's 80 the manual page leaves 71.
 const EXAMPLES: &str = "\
 At once, without being root: ./ftp, to be read by everybody
   longshore --port 2121
@@ -54,14 +54,14 @@ As a service, from the Debian package
   systemctl reload longshore        after a change in /etc/longshore
 
 In Docker, where PASV_ADDRESS is the address that clients connect to
-  docker run -d -p 21:2121 -p 61000-61099:61000-61099 -v files:/srv/ftp \\
-    -e FTP_USER=ann -e FTP_PASS='a long password' \\
+  docker run -d -p 21:2121 -p 61000-61099:61000-61099 \\
+    -v files:/srv/ftp -e FTP_USER=ann -e FTP_PASS='a long password' \\
     -e PASV_ADDRESS=203.0.113.7 longshore
-  Also: FTP_PASS_FILE, USERS, USERS_FILE, ANONYMOUS, PASV_MIN_PORT,
-  PASV_MAX_PORT, TLS_CERT, TLS_KEY, PUID, PGID. They come after the file.
+  also: FTP_PASS_FILE, USERS, USERS_FILE, ANONYMOUS, PASV_MIN_PORT,
+  PASV_MAX_PORT, TLS_CERT, TLS_KEY, PUID, PGID (all behind the file)
 
 For a class
-  longshore classroom demo          ten students who do not exist, to look at
+  longshore classroom demo          ten sample students, to look at
   longshore classroom new class --roster roster.csv
   longshore classroom start class
 
@@ -73,8 +73,9 @@ Who is connected, from which port
   longshore sessions --watch
 
 Settings: defaults < file < LONGSHORE__SECTION__KEY variables < flags.
-Without --config FILE, or LONGSHORE_CONFIG=FILE in the environment, no file is
-read. What `longshore check` shows is such a file, with every key there is.
+Without --config FILE, or LONGSHORE_CONFIG=FILE in the environment,
+no file is read. What `longshore check` shows is such a file, with
+every key there is.
 
 Exit codes: 0 stopped as told, 1 failed, 2 wrong command line,
 69 no such port to be had, 78 wrong settings or accounts,
@@ -197,12 +198,13 @@ impl From<Line> for Cli {
 }
 
 /// The keys that name places.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "server.admin_socket",
     "storage.root",
     "accounts.file",
     "accounts.template",
     "log.sessions",
+    "log.xferlog",
     "tls.certificate",
     "tls.key",
     "tls.client_ca",
@@ -329,7 +331,7 @@ mod tests {
 
     #[test]
     fn examples_fit_a_terminal_and_can_be_typed() {
-        assert_eq!(EXAMPLES.lines().find(|line| line.chars().count() > 80), None);
+        assert_eq!(EXAMPLES.lines().find(|line| line.chars().count() > 70), None);
         let lines = EXAMPLES.replace("\\\n    ", "");
         let commands = lines.lines().filter_map(|line| line.trim().strip_prefix("longshore "));
         // What stands behind several spaces explains.

@@ -177,8 +177,8 @@ fn directories(settings: &Settings, faults: &Faults, running: Option<&Running>) 
     let own = rustix::process::geteuid().as_raw();
     if let Some(server) = running.filter(|server| server.uid != own) {
         let text = format!(
-            "what follows holds for user {own}, and the running server is user {}'s; ask as that one: sudo -u '#{}' longshore \
-             doctor",
+            "what follows holds for user {own}, and the running server is user {}'s; ask as that one, by the same command \
+             behind sudo -u '#{}'",
             server.uid, server.uid
         );
         findings.push(Finding::new(Level::Note, "root", text));

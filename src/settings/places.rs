@@ -10,7 +10,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use super::{AdminSocket, Faults, Loaded, keys};
 
 impl Loaded {
-    /// What would stop `serve`, run by the same user, at the root or at the session log. Nothing is made.
+    /// What would stop `serve`, run by the same user, at the root or at the logs. Nothing is made.
     pub(crate) fn check_places(&self) -> Faults {
         let mut faults = Faults::default();
         let mut report = |name: &str, looked: Result<(), String>| {
@@ -20,6 +20,7 @@ impl Loaded {
         };
         report("storage.root", check_root(&self.settings.storage.root));
         report("log.sessions", self.settings.log.sessions.as_deref().map_or(Ok(()), check_log));
+        report("log.xferlog", self.settings.log.xferlog.as_deref().map_or(Ok(()), check_log));
         if let AdminSocket::At(path) = &self.settings.server.admin_socket {
             report("server.admin_socket", check_socket(path));
         }
@@ -148,9 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn session_log_is_a_file_in_a_directory_that_exists() {
+    fn logs_are_files_in_directories_that_exist() {
         for (log, why) in [
-            ("-", None),
             ("DIR/file", None),
             ("DIR/new", None),
             ("/dev/null", None),
@@ -158,11 +158,14 @@ mod tests {
             ("DIR/new/deep", Some("No such file or directory (os error 2)")),
             ("DIR/file/below", Some("Not a directory (os error 20)")),
         ] {
-            let expected = why.map(|why| {
-                let cure = "name a file that this user may write, in a directory that exists";
-                format!("FLAG: log.sessions = \"{log}\" cannot be written: {why}; {cure}")
-            });
-            assert_eq!(fault("log.sessions", log), expected);
+            for key in ["log.sessions", "log.xferlog"] {
+                let expected = why.map(|why| {
+                    let cure = "name a file that this user may write, in a directory that exists";
+                    format!("FLAG: {key} = \"{log}\" cannot be written: {why}; {cure}")
+                });
+                assert_eq!(fault(key, log), expected);
+            }
         }
+        assert_eq!(fault("log.sessions", "-"), None, "standard output");
     }
 }

@@ -52,8 +52,8 @@ pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 pub struct Container(String);
 
 impl Container {
-    /// A machine that systemd has booted, with the Debian package in `/package`.
-    pub fn booted() -> Self {
+    /// A machine of this image that systemd has booted, with the Debian package in `/package`.
+    pub fn booted(image: &str) -> Self {
         let package = format!("{}/package:/package:ro", target().display());
         let mut command = Command::new("docker");
         command.args(["run", "--detach", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]);
@@ -62,7 +62,7 @@ impl Container {
         if Self::has_ipv6() {
             command.args(["--sysctl", "net.ipv6.conf.all.disable_ipv6=0"]);
         }
-        let container = Self(run(command.args([images::systemd(), "/sbin/init"])).trim().to_owned());
+        let container = Self(run(command.args([image, "/sbin/init"])).trim().to_owned());
         poll("systemd has booted", || {
             let output = container.command(&["systemctl", "is-system-running"]).output().unwrap();
             (output.stdout == b"running\n").then_some(())
@@ -95,6 +95,14 @@ impl Container {
     /// What one of compose's services has become.
     pub fn known(id: &str) -> Self {
         Self(id.trim().to_owned())
+    }
+
+    /// Its disk as an image, in the place of an older one; each checkout has one of its own.
+    pub fn commit(&self, name: &str) -> String {
+        let tag = images::tag(name);
+        let _ = Command::new("docker").args(["image", "rm", "--force", &tag]).output();
+        run(self.engine(&["commit"]).arg(&tag));
+        tag
     }
 
     /// What its process has printed on both streams.

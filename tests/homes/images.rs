@@ -29,7 +29,7 @@ pub fn longshore() -> &'static str {
     static BUILT: OnceLock<Result<String, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let checkout = env!("CARGO_MANIFEST_DIR");
-        let tag = format!("longshore-test/longshore:{}", fs::metadata(checkout).unwrap().ino());
+        let tag = tag("longshore-test/longshore");
         let mut build = Command::new("docker");
         build.args(["build", "--tag", &tag]);
         for (argument, image) in [("RUST_IMAGE", rust()), ("BASE_IMAGE", base())] {
@@ -40,6 +40,11 @@ pub fn longshore() -> &'static str {
         if output.status.success() { Ok(tag) } else { Err(said) }
     });
     built.as_ref().unwrap_or_else(|said| panic!("docker build: {said}"))
+}
+
+/// The image of this name that is this checkout's own.
+pub fn tag(name: &str) -> String {
+    format!("{name}:{}", fs::metadata(env!("CARGO_MANIFEST_DIR")).unwrap().ino())
 }
 
 /// What the Dockerfile builds with, or a stand-in of the same Debian with this machine's Rust, where it cannot be pulled.

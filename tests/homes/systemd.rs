@@ -5,16 +5,17 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Once, OnceLock};
 use std::thread;
 
 use crate::engine::{Container, Control, is_there, poll, run, target};
+use crate::images;
 
 pub const CONFIG: &str = "/etc/longshore/longshore.toml";
 
-/// A booted machine on which the package was installed as the README says; `None` where nothing boots.
-pub fn installed() -> Option<Container> {
+/// A booted machine on which the package has just been installed as the README says; `None` where nothing boots.
+fn just_installed() -> Option<Container> {
     static BUILT: Once = Once::new();
     if !is_there() {
         return None;
@@ -31,9 +32,16 @@ pub fn installed() -> Option<Container> {
         }
         run(build.args(["--profile", "dev"]).env("CARGO_TARGET_DIR", target()));
     });
-    let container = Container::booted();
+    let container = Container::booted(images::systemd());
     container.shell("apt-get install -y /package/longshore_*.deb");
     Some(container)
+}
+
+/// A machine that has been booted since; it is installed once for all tests.
+pub fn installed() -> Option<Container> {
+    static IMAGE: OnceLock<Option<String>> = OnceLock::new();
+    let image = IMAGE.get_or_init(|| Some(just_installed()?.commit("longshore-test/installed")));
+    image.as_deref().map(Container::booted)
 }
 
 /// Adds lines to the settings; guests may read, so that a test needs no password.
@@ -48,7 +56,7 @@ fn control(container: &Container) -> SocketAddr {
 
 #[test]
 fn the_package_serves_at_once_and_the_journal_finds_a_session_by_its_port() {
-    let Some(container) = installed() else { return };
+    let Some(container) = just_installed() else { return };
     assert_eq!(container.shell("systemctl is-active longshore"), "active\n");
     container.shell(&format!(
         "echo secret | longshore user add ann --home ann --create-home --config {CONFIG} --password-stdin && \
