@@ -1,6 +1,7 @@
 //! Signals: what is finished, what is told, and the exit codes.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,11 @@ fn sigterm_tells_idle_sessions_421_and_exits_0() {
 #[test]
 fn what_shows_the_server_over_http_does_not_keep_it() {
     let mut server = Server::builder().page().metrics().admin().start();
+    let mut browser = TcpStream::connect(server.page()).unwrap();
+    write!(browser, "GET /projector/feed HTTP/1.1\r\nHost: {}\r\n\r\n", server.page()).unwrap();
+    let mut begin = [0; 12];
+    browser.read_exact(&mut begin).unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
     let told = Instant::now();
     server.signal(Signal::TERM);
     ends_in_time(&mut server, told, 0);
