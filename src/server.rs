@@ -334,7 +334,7 @@ fn prepare_control(stream: &TcpStream) -> io::Result<()> {
 fn advice(in_force: &InForce, around: &Surroundings) -> Vec<String> {
     let mut advice = reach::findings(&in_force.settings, around);
     advice.extend(writing::warnings(&in_force.accounts));
-    advice.extend(exposed::warnings(&in_force.accounts));
+    advice.extend(exposed::warnings(&in_force.accounts, &in_force.settings));
     advice
 }
 

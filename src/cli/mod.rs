@@ -296,7 +296,7 @@ fn show_settings(args: &ServeArgs) -> anyhow::Result<()> {
     print(&text)?;
     let mut advice = reach::findings(&loaded.settings, &Surroundings::look());
     let accounts = Accounts::load(&loaded.settings)?;
-    advice.extend(writing::warnings(&accounts).into_iter().chain(exposed::warnings(&accounts)));
+    advice.extend(writing::warnings(&accounts).into_iter().chain(exposed::warnings(&accounts, &loaded.settings)));
     advice.iter().for_each(|text| eprintln!("warning: {text}"));
     // As `serve` will find it: it raises the soft limit.
     let settings = &loaded.settings;

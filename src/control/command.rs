@@ -209,6 +209,13 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, (&'static str, Reply)> {
     Ok(Command { syntax, argument: argument.to_vec() })
 }
 
+/// Whether this is the first line of a request over HTTP. Behind it come the headers and then whatever a page had the
+/// browser post: it would be taken for commands of somebody in the browser's own network.
+pub(super) fn is_http(line: &[u8]) -> bool {
+    let verb = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+    [&b" HTTP/1.1"[..], b" HTTP/1.0"].iter().any(|version| line.ends_with(version)) && find(verb).is_none()
+}
+
 /// The row of a verb, in any case.
 pub(super) fn find(name: &[u8]) -> Option<&'static Syntax> {
     TABLE.iter().find(|syntax| syntax.name.as_bytes().eq_ignore_ascii_case(name))
@@ -236,6 +243,15 @@ mod tests {
     fn unknown_verbs_and_missing_arguments_are_told_apart() {
         for (line, code) in [(&b"FROB"[..], 500), (b"", 500), (b"STOR", 501), (b"STOR ", 501), (b"\xff\xfe x", 500)] {
             assert_eq!(parse(line).unwrap_err().1.code, code, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn http_is_told_from_a_name_that_looks_like_it() {
+        for (line, is) in
+            [("POST / HTTP/1.1", true), ("GET /a HTTP/1.0", true), ("RETR x HTTP/1.1", false), ("GET a", false)]
+        {
+            assert_eq!(is_http(line.as_bytes()), is, "{line}");
         }
     }
 

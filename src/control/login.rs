@@ -100,7 +100,7 @@ impl Session {
         self.recorder.record(What::Login { user: printable, outcome, attempts: self.attempts });
         match (result, place) {
             (Ok((account, _)), Err(limit)) => {
-                let text = format!("{} has {limit} sessions, as many as it may have. Close one of them.", account.name);
+                let text = format!("{} has as many sessions as it may have: {limit}. Close one of them.", account.name);
                 Reply::new(530, text).into()
             }
             (Ok((account, storage)), Ok(place)) => self.welcome(welcome, account, storage, place).into(),

@@ -288,6 +288,7 @@ impl Session {
             | CloseReason::ClientLeft
             | CloseReason::FailedLogins
             | CloseReason::Overloaded
+            | CloseReason::OtherProtocol
             | CloseReason::TlsFailed => return Ok(()),
         };
         self.say(&Reply::new(code, text)).await
@@ -297,6 +298,10 @@ impl Session {
     async fn obey(&mut self, line: &[u8]) -> io::Result<Option<CloseReason>> {
         let begun = Instant::now();
         let (verb, argument, answer) = match command::parse(line) {
+            Err(_) if command::is_http(line) => {
+                let reply = Reply::new(500, "This is FTP, and that was HTTP. Goodbye.");
+                ("", String::new(), Answer::last(reply, CloseReason::OtherProtocol))
+            }
             // A line that is no command is not put on record: it may be a password.
             Err((verb, reply)) => (verb, String::new(), Answer::from(reply)),
             Ok(command) => (command.syntax.name, self.printable_argument(&command), self.answer(command).await),

@@ -189,8 +189,9 @@ fn directories(settings: &Settings, faults: &Faults, running: Option<&Running>) 
     };
     let good = format!("{} can be read, and written by whoever may upload", settings.storage.root.display());
     findings.extend(Finding::any(Level::Warning, "root", writing::warnings(&accounts), good));
-    findings
-        .extend(exposed::warnings(&accounts).into_iter().map(|text| Finding::new(Level::Warning, "accounts", text)));
+    findings.extend(
+        exposed::warnings(&accounts, settings).into_iter().map(|text| Finding::new(Level::Warning, "accounts", text)),
+    );
     if let Some(file) = &settings.accounts.file {
         let good = format!("nobody else on this machine can read or replace {}", file.display());
         findings.extend(Finding::any(Level::Warning, "accounts", privacy::warnings(file), good));

@@ -77,7 +77,8 @@ impl Board {
         };
         let (seats, notices): (Vec<Seat>, _) = (marks.into_iter().map(seat).collect(), classroom.notices());
         let is_same = before.is_some_and(|before| {
-            before.lesson == lesson && before.notices == notices && before.seats.len() == seats.len()
+            let same_students = before.seats.iter().map(|seat| &seat.user).eq(seats.iter().map(|seat| &seat.user));
+            before.lesson == lesson && before.notices == notices && same_students
         });
         Self { lesson, exam: classroom.is_exam(), notices, seats, is_another: !is_same }
     }

@@ -32,7 +32,7 @@ pub(super) fn sessions(rows: &Rows, facts: &Facts, rules: &Rules, now: u64) -> S
     let listening = facts.listeners().iter().map(|address| {
         let nobody = if address.starts_with('[') { "[::]:*" } else { "0.0.0.0:*" };
         let mut row = [const { String::new() }; 11];
-        (row[0], row[1]) = ("tcp".to_owned(), address.clone());
+        (row[0], row[1]) = (protocol(address), address.clone());
         (row[2], row[3]) = (nobody.to_owned(), "LISTEN".to_owned());
         row
     });
@@ -53,7 +53,7 @@ pub(super) fn sessions(rows: &Rows, facts: &Facts, rules: &Rules, now: u64) -> S
         };
         let command = format!("{} {}", row.verb, row.argument.escape_debug());
         [
-            "tcp".to_owned(),
+            protocol(&row.server),
             row.server.clone(),
             row.client.clone().unwrap_or_else(|| "*".to_owned()),
             state.to_owned(),
@@ -72,6 +72,11 @@ pub(super) fn sessions(rows: &Rows, facts: &Facts, rules: &Rules, now: u64) -> S
         let _ = writeln!(text, "and {} more sessions", facts.left_out());
     }
     text
+}
+
+/// netstat's word for TCP between such addresses.
+fn protocol(address: &str) -> String {
+    if address.starts_with('[') { "tcp6" } else { "tcp" }.to_owned()
 }
 
 /// `04:11`, minutes and seconds.

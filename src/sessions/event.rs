@@ -287,6 +287,8 @@ pub enum CloseReason {
     Overloaded,
     /// A command line over the limit.
     LineTooLong,
+    /// The client spoke HTTP.
+    OtherProtocol,
     /// The TLS handshake failed.
     TlsFailed,
     /// The server was stopped.

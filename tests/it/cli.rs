@@ -139,6 +139,44 @@ fn homes_that_guests_get_at_are_reported_with_a_cure() {
         .expect("the start says so, too");
 }
 
+/// Who serves the directory in which the settings are would give all passwords' hashes away, and a log that fail2ban reads.
+#[test]
+fn files_of_the_server_that_clients_get_at_are_reported_with_a_cure() {
+    let dir = directory();
+    let settings = "[server]\nlisten = [\"127.0.0.1:0\"]\n[storage]\nroot = \".\"\n[accounts]\nfile = \"users.toml\"\n\
+                    anonymous = \"off\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n[log]\nsessions = \"log\"\n";
+    fs::write(dir.path().join("c.toml"), settings).unwrap();
+    crate::fixture::self_signed(&dir.path().join("c.pem"), &dir.path().join("k.pem"));
+    fs::create_dir(dir.path().join("files")).unwrap();
+    let hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ";
+    let users = |says: &str| {
+        let user = |name: &str| format!("[[user]]\nname = {name:?}\npassword = {hash:?}\n{says}\n");
+        fs::write(dir.path().join("users.toml"), user("ann") + &user("bob")).unwrap();
+    };
+    let check = || {
+        let output = run(&dir, &["check", "--config", "c.toml"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let real = dir.path().canonicalize().unwrap();
+    users("permissions = \"read-only\"");
+    let said = check();
+    for (file, key) in [("users.toml", "accounts.file"), ("k.pem", "tls.key"), ("log", "log.sessions")] {
+        let file = real.join(file).display().to_string();
+        let expected = format!(
+            "ann and 1 more can read or change {file} as a client; move it out of ., and set {key} to where it is then"
+        );
+        assert!(said.contains(&expected), "{said}");
+    }
+    let served = Process::spawn(Command::new(LONGSHORE).args(["--config", "c.toml"]).current_dir(dir.path()));
+    poll(|| served.stderr().contains("and set tls.key to").then_some(())).expect("the start says so, too");
+    for harmless in ["home = \"files\"", "permissions = \"add-only\"", "permissions = { \"/files\" = \"read-write\" }"]
+    {
+        users(harmless);
+        assert!(!check().contains("as a client"), "{harmless}");
+    }
+}
+
 #[test]
 fn text_that_is_no_toml_is_refused_with_its_line() {
     let dir = directory();

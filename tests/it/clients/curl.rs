@@ -254,3 +254,17 @@ fn curl_is_let_in_with_hashes_from_elsewhere_on_the_terms_of_its_group() {
     std::fs::write(&path, text.replace("\"9999-12-31\"", "\"9999-12-31\"\nenabled = false")).unwrap();
     assert!(said("sha512", "mooring").contains(REFUSED));
 }
+
+/// A page somewhere can have a browser post what it likes to an address in the browser's own network.
+#[test]
+fn what_is_posted_over_http_is_no_command() {
+    let Some(client) = client("curl") else { return };
+    let server = Server::builder().anonymous("read-write").start();
+    let mut command = client.command();
+    command.args(["-sS", "--http0.9", "--max-time", "5", "--data-binary", "USER anonymous\r\nPASS x\r\nMKD evil\r\n"]);
+    let output = command.arg(format!("http://{}/", server.address())).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!server.has("evil"), "{said}");
+    assert!(said.ends_with("500 This is FTP, and that was HTTP. Goodbye.\r\n") && said.lines().count() == 2, "{said}");
+    assert_eq!(server.event("session_closed")["reason"], "other_protocol");
+}

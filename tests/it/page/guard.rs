@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::http::{ask, head, send};
 use super::{cookie, own, teachers_cookie, token};
-use crate::fixture::{DEADLINE, LONGSHORE, Server, poll};
+use crate::fixture::{DEADLINE, LONGSHORE, Server, no_ipv6, poll};
 use crate::ftp::Ftp;
 
 #[test]
@@ -186,10 +186,20 @@ fn who_opens_the_page_is_told_what_happened_before() {
 
 #[test]
 fn the_table_as_text_looks_like_netstat_s_and_tells_no_names() {
-    let server = Server::builder().page().account("ann", "pw").start();
+    let server = Server::builder().ipv6().page().account("ann", "pw").start();
     let mut ftp = Ftp::connect(server.address());
     ftp.login("ann", "pw");
     let data = ftp.passive();
+    if !no_ipv6() {
+        let (server, page) = (server.address_v6(), server.page());
+        let other = Ftp::connect(server);
+        for foreign in ["[::]:*", &other.local().to_string()] {
+            let words = ["tcp6", &server.to_string(), foreign];
+            let is_there = |text: &str| text.lines().any(|line| line.split_whitespace().take(3).eq(words));
+            let found = poll(|| is_there(&ask(page, "GET", "/sessions.txt", &[], None).body).then_some(()));
+            assert!(found.is_some(), "{words:?}: {}", ask(page, "GET", "/sessions.txt", &[], None).body);
+        }
+    }
     let text = poll(|| {
         let text = ask(server.page(), "GET", "/sessions.txt", &[], None).body;
         (text.contains(&format!("{} ", ftp.local())) && text.contains("LISTEN  ")).then_some(text)
