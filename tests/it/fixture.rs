@@ -232,6 +232,12 @@ impl Builder {
         self
     }
 
+    /// Has these variables in its environment.
+    pub fn environment(mut self, variables: &[&str]) -> Self {
+        self.under = [&["env"], variables].concat().into_iter().map(str::to_owned).collect();
+        self
+    }
+
     /// Lets the server have this many descriptors.
     pub fn descriptors(mut self, count: u32) -> Self {
         self.under = ["sh", "-c", "ulimit -n \"$0\" && exec \"$@\"", &count.to_string()].map(str::to_owned).into();

@@ -20,7 +20,7 @@ use crate::ftp::Ftp;
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A control connection that is encrypted.
-struct Secure {
+pub struct Secure {
     stream: Stream,
     config: Arc<ClientConfig>,
     transcript: String,
@@ -53,7 +53,7 @@ pub fn shake_hands(config: &Arc<ClientConfig>, stream: TcpStream) -> std::io::Re
 
 impl Secure {
     /// AUTH TLS.
-    fn explicit(server: &Server) -> Self {
+    pub fn explicit(server: &Server) -> Self {
         Self::explicit_with(server, &trusting(server))
     }
 
@@ -69,7 +69,7 @@ impl Secure {
     }
 
     /// Implicit FTPS.
-    fn implicit(server: &Server) -> Self {
+    pub fn implicit(server: &Server) -> Self {
         let mut ftp = Self::over(TcpStream::connect(server.implicit()).unwrap(), &trusting(server));
         ftp.read(220);
         ftp
@@ -102,19 +102,22 @@ impl Secure {
         self.stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
     }
 
-    fn expect(&mut self, code: u16, line: &str) -> String {
+    /// Sends a line whose reply must have this code.
+    pub fn expect(&mut self, code: u16, line: &str) -> String {
         self.send(line);
         self.read(code)
     }
 
-    fn login(mut self) -> Self {
+    /// As anonymous, in TYPE I.
+    pub fn login(mut self) -> Self {
         self.expect(331, "USER anonymous");
         self.expect(230, "PASS x");
         self.expect(200, "TYPE I");
         self
     }
 
-    fn private(mut self) -> Self {
+    /// PROT P.
+    pub fn private(mut self) -> Self {
         self.expect(200, "PBSZ 0");
         self.expect(200, "PROT P");
         self
@@ -128,14 +131,14 @@ impl Secure {
     }
 
     /// An encrypted data connection behind its 150.
-    fn open(&mut self, line: &str) -> Stream {
+    pub fn open(&mut self, line: &str) -> Stream {
         let data = self.passive();
         self.expect(150, line);
         shake_hands(&self.config, data).unwrap()
     }
 
     /// Everything that comes, up to close_notify.
-    fn get(&mut self, line: &str) -> Vec<u8> {
+    pub fn get(&mut self, line: &str) -> Vec<u8> {
         let mut data = self.open(line);
         let mut bytes = Vec::new();
         data.read_to_end(&mut bytes).unwrap();
@@ -143,7 +146,8 @@ impl Secure {
         bytes
     }
 
-    fn put(&mut self, line: &str, bytes: &[u8]) {
+    /// Uploads, with a close_notify at the end.
+    pub fn put(&mut self, line: &str, bytes: &[u8]) {
         let mut data = self.open(line);
         data.write_all(bytes).unwrap();
         data.conn.send_close_notify();

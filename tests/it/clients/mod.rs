@@ -36,7 +36,7 @@ const USER: &str = "alice";
 const PASSWORD: &str = "looking-glass";
 
 /// The clients, by the program's name, with the Debian package that brings each.
-const CLIENTS: [(&str, &str); 14] = [
+const CLIENTS: [(&str, &str); 15] = [
     ("tnftp", "tnftp"),
     ("inetutils-ftp", "inetutils-ftp"),
     ("ftp-ssl", "ftp-ssl"),
@@ -50,6 +50,8 @@ const CLIENTS: [(&str, &str); 14] = [
     ("openssl", "openssl"),
     ("filezilla", "filezilla"),
     ("xvfb-run", "xvfb"),
+    // Which has the clock jump.
+    ("faketime", "faketime"),
     // Which reads the log as a client of its own.
     ("fail2ban-regex", "fail2ban"),
 ];

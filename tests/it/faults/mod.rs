@@ -1,20 +1,18 @@
 //! What goes wrong around a server: disks, networks, descriptors, clocks, and its own sudden end.
 //!
-//! The rounds of these tests are few in a usual run. Their long form, with the moments of another seed:
-//!
-//! ```text
-//! LONGSHORE_FAULTS=long cargo test --release --test it faults::
-//! ```
-//!
-//! `LONGSHORE_FAULTS_SEED=N` has the moments of a run that failed again. What needs root (disks and networks of a test's
-//! own) says so where it is left out, and fails where `LONGSHORE_REQUIRE_NAMESPACES` is set.
+//! The rounds of these tests are few in a usual run. `LONGSHORE_FAULTS=long` gives them their long form, as the README's
+//! chapter "Development" has it; `LONGSHORE_FAULTS_SEED=N` has the moments of a run that failed again. What needs root
+//! (disks and networks of a test's own) says so where it is left out, and fails where `LONGSHORE_REQUIRE_NAMESPACES` is
+//! set.
 
+mod clock;
 mod disks;
 mod files;
 mod fuse;
 mod kill;
 mod line;
 mod network;
+mod soak;
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
