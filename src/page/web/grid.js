@@ -5,10 +5,10 @@ import { el, flash, setText } from "./dom.js";
 
 /// What the letters of the server stand for.
 const STATES = {
-  ".": { sign: "", word: text.stateOpen, name: "open" },
-  "~": { sign: "~", word: text.stateTried, name: "tried" },
-  x: { sign: "✓", word: text.stateDone, name: "done" },
-  "!": { sign: "!", word: text.stateDecided, name: "decided" },
+  ".": { sign: "", word: text.state_open, name: "open" },
+  "~": { sign: "~", word: text.state_tried, name: "tried" },
+  x: { sign: "✓", word: text.state_done, name: "done" },
+  "!": { sign: "!", word: text.state_decided, name: "decided" },
 };
 
 export class Grid {

@@ -40,7 +40,6 @@ export const text = {
   ladder: "One session",
   histogram: "Client ports",
   tasks: "Tasks",
-  students: "Students",
   exports: "Marks",
 
   // The table, in netstat's words.
@@ -59,13 +58,11 @@ export const text = {
   actions: "Actions",
   server: "(server)",
   session: (n) => `session ${n}`,
-  nobody: "not logged in",
   data: "data",
   passive: "passive",
   active: "active",
   openedByClient: "opened by the client",
   openedByServer: "opened by the server",
-  hidden: "hidden",
   empty: "Nobody is connected. Type on another computer:",
   emptyStudent: "You are not connected. Log in with your FTP client, and your connections appear here.",
   filter: "Find",
@@ -140,7 +137,6 @@ export const text = {
   wrong: "That is not right.",
   wait: (seconds) => `Too many wrong tries. Wait ${seconds} s and try again.`,
   failed: "The server did not answer. Try again.",
-  required: "Fill this in.",
 
   // The teacher.
   showFiles: "Projector shows file names",
@@ -153,13 +149,10 @@ export const text = {
   studentsAt: (address) => `Tasks and answers: ${address}`,
   gridCaption: "Students and tasks",
   points: "Points",
-  stateOpen: "open",
-  stateTried: "tried",
-  stateDone: "done",
-  stateDecided: "decided by the teacher",
   state_open: "open",
   state_tried: "tried",
   state_done: "done",
+  state_decided: "decided by the teacher",
   lesson: (title, isExam) => (isExam ? `${title} (exam)` : title),
   teacherOf: (lesson) => `Teacher: ${lesson}`,
   studentOf: (alias, isExam) => (isExam ? `${alias} (exam)` : alias),
@@ -192,5 +185,4 @@ export const text = {
   export_report: "Report to print (HTML)",
   byTask: "A column for each task",
   withBom: "For older Excel (byte order mark)",
-  guide: "Log in with your FTP client, do what a task says, and look here.",
 };
