@@ -1,7 +1,8 @@
 //! Numbers for Prometheus: a reader of the events, and what the server says of itself when it is asked.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -13,10 +14,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::server::Server;
 use crate::sessions::{ConnectionKind, Event, What, word};
+
+/// How often events are counted while nobody asks: they must not become too many, and waking a thread for each would cost
+/// the sessions.
+const TICK: Duration = Duration::from_millis(250);
 
 /// A label and its value. Values are words of ours, never a client's: their number is bounded.
 type Labels = Vec<(&'static str, String)>;
@@ -41,6 +48,7 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     server: Server,
+    events: Mutex<Receiver<Arc<Event>>>,
     registry: Registry,
     counted: Counted,
     session_seconds: Histogram,
@@ -101,6 +109,7 @@ impl Metrics {
         let ports_free = gauge(&mut registry, "passive_ports_free", "Passive ports that can still be offered");
         let inner = Inner {
             server: server.clone(),
+            events: server.events().subscribe().into(),
             registry,
             counted,
             session_seconds,
@@ -115,13 +124,10 @@ impl Metrics {
 
     /// Follows the events for as long as it is polled.
     pub async fn follow(self) {
-        let mut events = self.0.server.events().subscribe();
-        loop {
-            match events.recv().await {
-                Ok(event) => self.0.count(&event),
-                Err(RecvError::Lagged(missed)) => drop(self.0.counted.missed.inc_by(missed)),
-                Err(RecvError::Closed) => return,
-            }
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.0.catch_up() {
+            ticks.tick().await;
         }
     }
 
@@ -136,6 +142,20 @@ impl Metrics {
 }
 
 impl Inner {
+    /// Counts what has been sent by now; `false` when nothing will follow. What a busy moment sends meanwhile waits.
+    fn catch_up(&self) -> bool {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..=events.len() {
+            match events.try_recv() {
+                Ok(event) => self.count(&event),
+                Err(TryRecvError::Lagged(missed)) => drop(self.counted.missed.inc_by(missed)),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Closed) => return false,
+            }
+        }
+        true
+    }
+
     fn count(&self, event: &Event) {
         let Counted {
             sessions, refused, logins, transfers, bytes, data_connections, data_failures, tls_failures, ..
@@ -159,7 +179,9 @@ impl Inner {
         }
     }
 
+    /// Everything that came before the question is in the answer.
     fn text(&self) -> Result<String, fmt::Error> {
+        self.catch_up();
         let connections = self.server.connections();
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let count = |kind| number(connections.iter().filter(|connection| connection.kind == kind).count());

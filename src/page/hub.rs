@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
@@ -127,24 +127,17 @@ impl Hub {
         // What there was before anybody listened.
         let mut missed = true;
         loop {
-            tokio::select! {
-                event = events.recv() => match event {
+            ticks.tick().await;
+            // The table is newer than the events that wait: they come first. Those of a busy moment have an end.
+            for _ in 0..=events.len() {
+                match events.try_recv() {
                     Ok(event) => self.state().model.follow(&event),
-                    Err(RecvError::Lagged(_)) => missed = true,
-                    Err(RecvError::Closed) => return,
-                },
-                _ = ticks.tick() => {
-                    // The table is newer than the events that wait: they come first. Those of a busy moment have an end.
-                    for _ in 0..events.len() {
-                        match events.try_recv() {
-                            Ok(event) => self.state().model.follow(&event),
-                            Err(TryRecvError::Lagged(_)) => missed = true,
-                            Err(_) => break,
-                        }
-                    }
-                    self.tell(std::mem::take(&mut missed));
+                    Err(TryRecvError::Lagged(_)) => missed = true,
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Closed) => return,
                 }
             }
+            self.tell(std::mem::take(&mut missed));
         }
     }
 

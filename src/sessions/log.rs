@@ -14,7 +14,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::level_filters::LevelFilter;
@@ -28,6 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt as format, reload};
 
 use super::Event;
+use super::gathered::{Gathered, Next};
 use crate::server::Part;
 use crate::settings::{Faults, LogFormat, LogLevel, LogSettings};
 
@@ -36,10 +36,6 @@ const SESSION: &str = "longshore::log::session";
 
 /// The target of the session log's events in the journal.
 const JOURNAL: &str = "longshore::log::journal";
-
-/// How long the first event of a bunch waits for company. Waking this thread, and a write, for every single event cost
-/// a session a fifth of its small files a second.
-const GATHER: Duration = Duration::from_millis(5);
 
 /// How long one line may take at the end.
 const LINE_LIMIT: Duration = Duration::from_secs(1);
@@ -202,32 +198,22 @@ fn to_journal(event: &Event) {
 
 impl SessionLog {
     /// Writes the events on a thread of its own until the last session and the server are gone.
-    pub fn follow(self, mut events: Receiver<Arc<Event>>) -> io::Result<Following> {
+    pub fn follow(self, events: Receiver<Arc<Event>>) -> io::Result<Following> {
         let written = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&written);
         let follow = move || {
-            loop {
-                let next = match events.try_recv() {
-                    // Nothing more to write for now: what is written goes out.
-                    Err(TryRecvError::Empty) => {
-                        self.sink.flush();
-                        let next = events.blocking_recv();
-                        std::thread::sleep(GATHER);
-                        next
-                    }
-                    Ok(event) => Ok(event),
-                    Err(TryRecvError::Closed) => Err(RecvError::Closed),
-                    Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
-                };
+            let mut events = Gathered::from(events);
+            // Whenever there is nothing more to write for now, what is written goes out.
+            while let Some(next) = events.next(|| self.sink.flush()) {
                 match next {
-                    Ok(event) => self.write(&event),
-                    Err(RecvError::Lagged(missed)) => {
+                    Next::Event(event) => self.write(&event),
+                    Next::Missed(missed) => {
                         tracing::error!(missed, "the session log is too slow for the traffic: events are not in it");
                     }
-                    Err(RecvError::Closed) => return self.sink.flush(),
                 }
                 counter.fetch_add(1, Ordering::Relaxed);
             }
+            self.sink.flush();
         };
         let thread = std::thread::Builder::new().name("session-log".to_owned()).spawn(follow)?;
         Ok(Following { thread, written })

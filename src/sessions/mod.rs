@@ -6,6 +6,7 @@
 //! What each session is doing now stands in a table beside it, as [`Connection`]s.
 
 mod event;
+mod gathered;
 mod live;
 pub mod log;
 pub mod xferlog;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Local, TimeZone};
 use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 
+use super::gathered::{Gathered, Next};
 use super::log::Complaint;
 use super::{Event, LoginOutcome, TransferOutcome, What};
 use crate::accounts::is_anonymous;
@@ -38,16 +38,16 @@ impl Xferlog {
     }
 
     /// Writes the transfers of files until the last session and the server are gone. It blocks its thread.
-    pub fn follow(self, mut events: Receiver<Arc<Event>>) {
+    pub fn follow(self, events: Receiver<Arc<Event>>) {
         let mut users: HashMap<u64, String> = HashMap::new();
-        loop {
-            let event = match events.blocking_recv() {
-                Ok(event) => event,
-                Err(RecvError::Lagged(missed)) => {
+        let mut events = Gathered::from(events);
+        while let Some(next) = events.next(|| ()) {
+            let event = match next {
+                Next::Event(event) => event,
+                Next::Missed(missed) => {
                     tracing::error!(missed, "xferlog is too slow for the traffic: transfers may be missing");
                     continue;
                 }
-                Err(RecvError::Closed) => return,
             };
             match &event.what {
                 What::Login { user, outcome: LoginOutcome::Ok, .. } => drop(users.insert(event.session, user.clone())),
