@@ -143,7 +143,7 @@ impl Session {
                 () = sleep(wait.duration) => Ok(()),
             }
         };
-        self.beside(&stop, Errand::Turn, turn).await
+        self.beside(&stop, Errand::Turn, Box::pin(turn)).await
     }
 
     /// A place among the account's sessions, or how many it may have.
@@ -162,7 +162,7 @@ impl Session {
         // With the accounts that are in force now.
         let accounts = Arc::clone(&self.shared.in_force().accounts);
         let mut engine = Engine::new(accounts, Arc::clone(&self.shared.homes));
-        let login = stop.run_until_cancelled(engine.login(name, password, caller));
+        let login = Box::pin(stop.run_until_cancelled(engine.login(name, password, caller)));
         let result = self.beside(&stop, Errand::Login, login).await;
         self.engine = engine;
         result.unwrap_or(Err(NotLetIn::Unavailable))

@@ -241,8 +241,9 @@ impl Session {
         };
         let path = plan.path.to_string();
         self.recorder.now().running = Some(Running { verb: plan.verb, path, moved, data: None });
-        let reply = match self.beside(&stop, Errand::Opening, offer.open(terms)).await {
-            Ok(connection) => self.carried(&mut plan, connection, &stop).await,
+        let reply = match self.beside(&stop, Errand::Opening, Box::pin(offer.open(terms))).await {
+            // Boxed like errands, for the same reason.
+            Ok(connection) => Box::pin(self.carried(&mut plan, connection, &stop)).await,
             Err(NotOpened::Failed(reason)) => Reply::new(425, reason),
             Err(NotOpened::Stopped) => Reply::new(426, self.why_stopped()),
         };
@@ -274,13 +275,13 @@ impl Session {
                 let work = async {
                     // Behind the 150, where clients begin the handshake.
                     if let Some(tls) = &tls {
-                        connection.encrypt(tls, resume, certificate, upload).await?;
+                        Box::pin(connection.encrypt(tls, resume, certificate, upload)).await?;
                     }
                     plan.cargo.carry(&connection, plan.ascii).await?;
                     connection.end().await;
                     Ok(())
                 };
-                self.beside(stop, Errand::Transfer, work).await
+                self.beside(stop, Errand::Transfer, Box::pin(work)).await
             }
             Err(_) => {
                 self.client_left();
@@ -445,7 +446,8 @@ impl Session {
                 hasher = stepped;
             }
         };
-        self.beside(&stop, Errand::Digest, stop.run_until_cancelled(digest)).await.unwrap_or(Ok(None))
+        let digest = Box::pin(stop.run_until_cancelled(digest));
+        self.beside(&stop, Errand::Digest, digest).await.unwrap_or(Ok(None))
     }
 
     /// The digest for the record of a whole transfer, where the settings or a receipt ask for it.

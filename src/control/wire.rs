@@ -56,8 +56,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub fn new(stream: TcpStream) -> Self {
-        let (raw, decoder) = (Vec::with_capacity(LINE_LIMIT), Decoder::default());
-        Self { stream, tls: None, raw, read: 0, decoder, unsent: Vec::new() }
+        Self { stream, tls: None, raw: Vec::new(), read: 0, decoder: Decoder::default(), unsent: Vec::new() }
     }
 
     /// The socket, for a TLS handshake between two lines.
@@ -108,16 +107,17 @@ impl Wire {
                     return Ok(incoming);
                 }
             }
-            self.raw.clear();
-            self.read = 0;
+            // A client that says nothing costs no memory for what it might say.
+            (self.raw, self.read) = (Vec::new(), 0);
             // What rustls has read already is there without the socket being ready.
             if self.tls.is_some() {
                 self.write_some()?;
+                self.raw.reserve_exact(LINE_LIMIT);
                 match self.read_encrypted() {
                     Ok(0) => return Ok(Incoming::End),
                     Ok(_) => continue,
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                    Err(_) => {}
+                    Err(_) => self.raw = Vec::new(),
                 }
             }
             let interest = match self.unsent.len() {
@@ -132,6 +132,7 @@ impl Wire {
             // A read ends early at Telnet's urgent byte, and tokio's `read_buf` takes a short read for the last one
             // until more arrives; `try_read_buf` reads on until the socket says that it is empty.
             if ready.is_readable() && self.tls.is_none() && self.unsent.len() < UNSENT_LIMIT {
+                self.raw.reserve_exact(LINE_LIMIT);
                 match self.stream.try_read_buf(&mut self.raw) {
                     Ok(0) => return Ok(Incoming::End),
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
@@ -187,12 +188,12 @@ impl Wire {
                 self.unsent.drain(..piece);
                 tls.flush(&self.stream)?;
             }
-            return Ok(());
         }
         while !self.unsent.is_empty() {
             let sent = self.stream.try_write(&self.unsent)?;
             self.unsent.drain(..sent);
         }
+        self.unsent = Vec::new();
         Ok(())
     }
 
