@@ -16,8 +16,11 @@ use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
 use crate::Scale;
-use crate::measure::RATE;
 
+/// What `rated` is limited to, in MB/s.
+pub const RATE: u32 = 50;
+/// Into how many parts the large file is cut, for as many clients; each finds a file of its size.
+const PARTS: [usize; 2] = [4, 16];
 /// Size of a small file.
 pub const SMALL: u64 = 10 * 1024;
 /// How many different small files there are.
@@ -41,7 +44,7 @@ pub struct Ground {
 impl Ground {
     /// Lays the files out in `wanted`, or in memory where that has room, or else on disk.
     pub fn lay(wanted: Option<&Path>, scale: &Scale) -> Result<Self> {
-        let need = 2 * scale.large + HEADROOM;
+        let need = 2 * scale.large + PARTS.map(|parts| scale.large / parts as u64).iter().sum::<u64>() + HEADROOM;
         let memory = Path::new("/dev/shm");
         let parent = match wanted {
             Some(directory) => directory.to_path_buf(),
@@ -60,6 +63,9 @@ impl Ground {
             fs::set_permissions(&path, Permissions::from_mode(mode))?;
         }
         ground.write("root/large", ground.large)?;
+        for parts in PARTS {
+            ground.write(&format!("root/{}", part_name(parts)), ground.large / parts as u64)?;
+        }
         // Two seconds' worth.
         ground.write("root/rated", 2_000_000 * u64::from(RATE))?;
         for number in 0..SMALL_FILES {
@@ -151,6 +157,11 @@ impl Ground {
 /// The name of one of the small files; any number will do.
 pub fn small_name(number: usize) -> String {
     format!("small-{:02}", number % SMALL_FILES)
+}
+
+/// The name of a file as large as each of so many parts of the large one.
+pub fn part_name(parts: usize) -> String {
+    if parts == 1 { "large".into() } else { format!("large-{parts}") }
 }
 
 fn free(path: &Path) -> Result<u64> {

@@ -1,233 +1,191 @@
-//! What is measured, and how one sample of it is taken.
+//! How one sample of a measurement is taken.
 
+use std::iter::zip;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::Scale;
 use crate::client::{Session, go_on};
-use crate::ground::{ENTRIES, Ground, SMALL, small_name};
-use crate::servers::{Kind, Server};
+use crate::ground::{ENTRIES, Ground, SMALL, part_name, small_name};
+use crate::servers::Server;
+use crate::what::{Figure, Terms, Way, What};
 
-/// Sessions at once in the measurement of parallel downloads.
-const PARALLEL: usize = 4;
+/// How long it may take until all idle sessions are there; a server that needs longer takes no part.
+const ALL_IDLE: Duration = Duration::from_secs(60);
 
-/// What `rated` is limited to, in MB/s.
-pub const RATE: u32 = 50;
+/// Clients that open idle sessions side by side.
+const OPENERS: usize = 8;
 
-/// One thing to measure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum What {
-    Download,
-    RatedDownload,
-    Upload,
-    SmallDownloads,
-    ParallelDownloads,
-    SmallUploads,
-    List,
-    Noop,
-    Login,
-    TlsDownload,
-    TlsUpload,
-    TlsSmallDownloads,
-    TlsLogin,
-}
-
-/// How a measurement is written down.
-pub struct Terms {
-    pub name: &'static str,
-    pub title: String,
-    pub unit: &'static str,
-    /// Amounts per second if true, otherwise `unit`s of time per amount.
-    pub more_is_better: bool,
-    /// What a second is in `unit`s when time is what is measured.
-    pub seconds: f64,
-    /// Name of the CPU figure and how many amounts it covers, in its own units of time.
-    pub cpu: (&'static str, f64),
-}
-
-/// One sample: how much was done, in what time, for what CPU time of the server.
+/// One sample: the figure in the measurement's unit, and what CPU time the server spent on each amount of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    pub amount: f64,
-    pub seconds: f64,
-    pub cpu_seconds: Option<f64>,
+    pub figure: f64,
+    pub cpu: Option<f64>,
+}
+
+/// How much was done, in how many seconds; or how many bytes, of which amount.
+type Done = (f64, f64);
+
+impl Terms {
+    /// How many times as good `ours` is as `theirs`.
+    pub fn ratio(&self, ours: f64, theirs: f64) -> f64 {
+        if self.scale == Figure::Rate { ours / theirs } else { theirs / ours }
+    }
+
+    fn figure(&self, (amount, spent): Done) -> f64 {
+        match self.scale {
+            Figure::Rate => amount / spent,
+            Figure::Cost(in_one) => spent / amount * in_one,
+        }
+    }
 }
 
 impl What {
-    pub const ALL: [Self; 13] = [
-        Self::Download,
-        Self::RatedDownload,
-        Self::Upload,
-        Self::SmallDownloads,
-        Self::ParallelDownloads,
-        Self::SmallUploads,
-        Self::List,
-        Self::Noop,
-        Self::Login,
-        Self::TlsDownload,
-        Self::TlsUpload,
-        Self::TlsSmallDownloads,
-        Self::TlsLogin,
-    ];
-
-    pub fn terms(self, scale: &Scale) -> Terms {
-        let megabytes = scale.large / 1_000_000;
-        let size = if megabytes < 1000 { format!("{megabytes} MB") } else { format!("{} GB", megabytes / 1000) };
-        let rate =
-            |name, title: String, unit, cpu| Terms { name, title, unit, more_is_better: true, seconds: 1.0, cpu };
-        let time =
-            |name, title: String, unit, seconds, cpu| Terms { name, title, unit, more_is_better: false, seconds, cpu };
-        let (per_gb, per_1000) = (("CPU s/GB", 1000.0), ("CPU s/1,000", 1000.0));
-        match self {
-            Self::Download => rate("download", format!("download of {size}"), "MB/s", per_gb),
-            Self::RatedDownload => rate("rated-download", format!("at {RATE} MB/s"), "MB/s", per_gb),
-            Self::Upload => rate("upload", format!("upload of {size}"), "MB/s", per_gb),
-            Self::SmallDownloads => rate("small-downloads", "10 KB downloads, one session".into(), "files/s", per_1000),
-            Self::ParallelDownloads => {
-                rate("parallel-downloads", format!("10 KB downloads, {PARALLEL} sessions"), "files/s", per_1000)
-            }
-            Self::SmallUploads => rate("small-uploads", "10 KB uploads, one session".into(), "files/s", per_1000),
-            Self::List => time("list", format!("LIST of {ENTRIES} entries"), "ms", 1e3, ("CPU ms each", 1e3)),
-            Self::Noop => time("noop", "NOOP round trip".into(), "us", 1e6, ("CPU us each", 1e6)),
-            Self::Login => rate("login", "connect, login, quit".into(), "a second", per_1000),
-            Self::TlsDownload => rate("tls-download", format!("TLS: download of {size}"), "MB/s", per_gb),
-            Self::TlsUpload => rate("tls-upload", format!("TLS: upload of {size}"), "MB/s", per_gb),
-            Self::TlsSmallDownloads => {
-                rate("tls-small-downloads", "TLS: 10 KB downloads, one session".into(), "files/s", per_1000)
-            }
-            Self::TlsLogin => rate("tls-login", "TLS: connect, log in, quit".into(), "a second", per_1000),
-        }
-    }
-
-    /// Whether a server takes part: a rate by path is longshore's own.
-    pub fn concerns(self, kind: Kind) -> bool {
-        self != Self::RatedDownload || kind == Kind::Longshore
-    }
-
     /// Takes one sample. Whatever the server then still has to do is not our business.
     pub fn sample(self, server: &Server, ground: &Ground, scale: &Scale) -> Result<Sample> {
+        let terms = self.terms(scale);
+        let idle = match self {
+            Self::Beside(sessions) => open_idle(sessions, server)?,
+            _ => Vec::new(),
+        };
         let before = server.cpu_seconds();
-        let (amount, seconds) = self.run(server, ground, scale).with_context(|| format!("{self:?}"))?;
+        let done = self.run(server, ground, scale).with_context(|| terms.name.clone())?;
         let after = server.cpu_seconds();
+        drop(idle);
         ground.clear_uploads()?;
-        let cpu_seconds = before.zip(after).map(|(before, after)| after - before);
-        Ok(Sample { amount, seconds, cpu_seconds })
+        let cpu = before.zip(after).map(|(before, after)| (after - before) / done.0 * terms.cpu.1);
+        Ok(Sample { figure: terms.figure(done), cpu })
     }
 
-    fn run(self, server: &Server, ground: &Ground, scale: &Scale) -> Result<(f64, f64)> {
+    fn run(self, server: &Server, ground: &Ground, scale: &Scale) -> Result<Done> {
         let (resuming, anew) = (ground.tls(true)?, ground.tls(false)?);
-        let login = || match self {
-            Self::TlsDownload | Self::TlsUpload | Self::TlsSmallDownloads => {
-                Session::login_over(server.address, Some(&resuming))
-            }
-            Self::TlsLogin => Session::login_over(server.address, Some(&anew)),
-            _ => Session::login(server.address),
-        };
+        let login = |tls: bool| Session::login_over(server.address, tls.then_some(&resuming));
         match self {
-            Self::Download | Self::TlsDownload => {
-                let mut session = login()?;
-                let start = Instant::now();
-                let got = session.discard("large")?;
-                let seconds = start.elapsed().as_secs_f64();
-                ensure!(got == ground.large, "{got} bytes came instead of {}", ground.large);
-                session.quit()?;
-                Ok((got as f64 / 1e6, seconds))
+            Self::Large { way, clients, tls } => {
+                let sessions = (0..clients).map(|_| login(tls)).collect::<Result<Vec<_>>>()?;
+                large(way, sessions, ground)
             }
-            Self::RatedDownload => {
-                let mut session = login()?;
+            Self::Beside(_) => large(Way::Down, vec![login(false)?], ground),
+            Self::Rated => {
+                let mut session = login(false)?;
                 let start = Instant::now();
                 let got = session.discard("rated")?;
                 let seconds = start.elapsed().as_secs_f64();
                 session.quit()?;
                 Ok((got as f64 / 1e6, seconds))
             }
-            Self::Upload | Self::TlsUpload => {
-                let mut session = login()?;
-                let start = Instant::now();
-                session.store("upload/large", &ground.block, ground.large)?;
-                let seconds = start.elapsed().as_secs_f64();
-                let got = std::fs::metadata(ground.path("root/upload/large"))?.len();
-                ensure!(got == ground.large, "{got} bytes arrived instead of {}", ground.large);
-                session.quit()?;
-                Ok((got as f64 / 1e6, seconds))
+            Self::Small { way, clients, logins, tls } => {
+                let sessions = (0..clients).map(|_| if logins { Ok(None) } else { login(tls).map(Some) });
+                small(way, sessions.collect::<Result<_>>()?, || login(tls), ground, scale)
             }
-            Self::SmallDownloads | Self::TlsSmallDownloads => {
-                let mut session = login()?;
-                let done = repeat(scale.span, |number| download_small(&mut session, number))?;
-                session.quit()?;
-                Ok(done)
-            }
-            Self::ParallelDownloads => {
-                let sessions: Vec<Session> = (0..PARALLEL).map(|_| login()).collect::<Result<_>>()?;
-                let start = Instant::now();
-                let counts: Vec<Result<f64>> = std::thread::scope(|scope| {
-                    let work = |mut session: Session| {
-                        let (count, _) = repeat(scale.span, |number| download_small(&mut session, number))?;
-                        session.quit()?;
-                        Ok(count)
-                    };
-                    let threads: Vec<_> =
-                        sessions.into_iter().map(|session| scope.spawn(move || work(session))).collect();
-                    threads
-                        .into_iter()
-                        .map(|thread| thread.join().expect("a session's thread does not panic"))
-                        .collect()
-                });
-                let seconds = start.elapsed().as_secs_f64();
-                Ok((counts.into_iter().sum::<Result<f64>>()?, seconds))
-            }
-            Self::SmallUploads => {
-                let mut session = login()?;
-                let content = &ground.block[..SMALL as usize];
-                let done = repeat(scale.span, |number| session.store(&format!("upload/{number}"), content, SMALL))?;
-                session.quit()?;
-                let arrived = std::fs::read_dir(ground.path("root/upload"))?.count();
-                ensure!(arrived as f64 == done.0, "{} uploads were confirmed, {arrived} files arrived", done.0);
-                Ok(done)
-            }
-            Self::List => {
-                let mut session = login()?;
-                session.ask("CWD many", 250)?;
-                let done = repeat(scale.span / 2, |_| {
-                    let mut lines = 0;
-                    session.read("LIST", |piece| {
-                        lines += piece.iter().filter(|&&byte| byte == b'\n').count();
-                        Ok(())
-                    })?;
-                    // A line or two more may be `.` and `..` or a total.
-                    ensure!((ENTRIES..ENTRIES + 4).contains(&lines), "{lines} lines came for {ENTRIES} entries");
-                    Ok(())
-                })?;
-                session.quit()?;
-                Ok(done)
-            }
+            Self::Listing(verb) => listing(verb, login(false)?, scale),
             Self::Noop => {
-                let mut session = login()?;
+                let mut session = login(false)?;
                 let done = repeat(scale.span / 4, |_| session.ask("NOOP", 200))?;
                 session.quit()?;
                 Ok(done)
             }
-            Self::Login | Self::TlsLogin => repeat(scale.span / 2, |_| login()?.quit()),
+            Self::Login { tls } => {
+                repeat(scale.span / 2, |_| Session::login_over(server.address, tls.then_some(&anew))?.quit())
+            }
+            Self::Idle(sessions) => {
+                let before = server.memory().context("the system tells no memory")?;
+                let idle = open_idle(sessions, server)?;
+                let after = server.memory().context("the system tells no memory")?;
+                Ok((idle.len() as f64, after - before))
+            }
         }
     }
 }
 
-impl Terms {
-    /// A sample in this measurement's unit.
-    pub fn value(&self, sample: &Sample) -> f64 {
-        if self.more_is_better { sample.amount / sample.seconds } else { sample.seconds / sample.amount * self.seconds }
-    }
+/// Each session carries its part of the large file.
+fn large(way: Way, sessions: Vec<Session>, ground: &Ground) -> Result<Done> {
+    let clients = sessions.len();
+    let part = ground.large / clients as u64;
+    let start = Instant::now();
+    let sessions = at_once(sessions, |number, mut session| {
+        let got = match way {
+            Way::Down => session.discard(&part_name(clients))?,
+            Way::Up => {
+                let name = format!("upload/{number}");
+                session.store(&name, &ground.block, part)?;
+                std::fs::metadata(ground.path("root").join(name))?.len()
+            }
+        };
+        ensure!(got == part, "{got} bytes came instead of {part}");
+        Ok(session)
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    sessions.into_iter().try_for_each(Session::quit)?;
+    Ok(((part * clients as u64) as f64 / 1e6, seconds))
+}
 
-    /// A sample's CPU time, per amount.
-    pub fn cpu_value(&self, sample: &Sample) -> Option<f64> {
-        sample.cpu_seconds.map(|seconds| seconds / sample.amount * self.cpu.1)
-    }
+/// Each client carries small files for a while, in its session or, if it has none, in a new one for each file.
+fn small(
+    way: Way,
+    sessions: Vec<Option<Session>>,
+    login: impl Fn() -> Result<Session> + Sync,
+    ground: &Ground,
+    scale: &Scale,
+) -> Result<Done> {
+    let one = |session: &mut Session, client: usize, number: usize| match way {
+        Way::Down => {
+            let got = session.discard(&small_name(number))?;
+            ensure!(got == SMALL, "{got} bytes came instead of {SMALL}");
+            Ok(())
+        }
+        Way::Up => session.store(&format!("upload/{client}-{number}"), &ground.block[..SMALL as usize], SMALL),
+    };
+    let start = Instant::now();
+    let counts = at_once(sessions, |client, mut own| {
+        let (count, _) = repeat(scale.span, |number| match &mut own {
+            Some(session) => one(session, client, number),
+            None => {
+                let mut session = login()?;
+                one(&mut session, client, number)?;
+                session.quit()
+            }
+        })?;
+        own.map_or(Ok(()), Session::quit)?;
+        Ok(count)
+    })?;
+    let (count, seconds) = (counts.into_iter().sum(), start.elapsed().as_secs_f64());
+    let arrived = std::fs::read_dir(ground.path("root/upload"))?.count() as f64;
+    ensure!(way == Way::Down || arrived == count, "{count} uploads were confirmed, {arrived} files arrived");
+    Ok((count, seconds))
+}
 
-    /// How many times as fast `ours` is as `theirs`; above 1 is faster.
-    pub fn ratio(&self, ours: f64, theirs: f64) -> f64 {
-        if self.more_is_better { ours / theirs } else { theirs / ours }
-    }
+fn listing(verb: &str, mut session: Session, scale: &Scale) -> Result<Done> {
+    session.ask("CWD many", 250)?;
+    let done = repeat(scale.span / 2, |_| {
+        let mut lines = 0;
+        session.read(verb, |piece| {
+            lines += piece.iter().filter(|&&byte| byte == b'\n').count();
+            Ok(())
+        })?;
+        // A line or two more may be `.` and `..` or a total.
+        ensure!((ENTRIES..ENTRIES + 4).contains(&lines), "{lines} lines came for {ENTRIES} entries");
+        Ok(())
+    })?;
+    session.quit()?;
+    Ok(done)
+}
+
+/// Sessions that are logged in and then do nothing.
+fn open_idle(sessions: usize, server: &Server) -> Result<Vec<Session>> {
+    let deadline = Instant::now() + ALL_IDLE;
+    let shares = (0..OPENERS).map(|opener| sessions / OPENERS + usize::from(opener < sessions % OPENERS));
+    let open = at_once(shares.collect(), |_, share| {
+        let one = |_| {
+            go_on()?;
+            ensure!(Instant::now() < deadline, "fewer than {sessions} logins in {} s", ALL_IDLE.as_secs());
+            Session::login(server.address)
+        };
+        (0..share).map(one).collect::<Result<Vec<_>>>()
+    })?;
+    Ok(open.into_iter().flatten().collect())
 }
 
 /// Fetches and sends both kinds of file once and compares every byte.
@@ -262,10 +220,13 @@ pub fn check_bytes(server: &Server, ground: &Ground) -> Result<()> {
     session.quit()
 }
 
-fn download_small(session: &mut Session, number: usize) -> Result<()> {
-    let got = session.discard(&small_name(number))?;
-    ensure!(got == SMALL, "{got} bytes came instead of {SMALL}");
-    Ok(())
+/// Does `work` for each of these at the same time.
+fn at_once<S: Send, T: Send>(those: Vec<S>, work: impl Fn(usize, S) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = zip(0.., those).map(|(number, one)| scope.spawn(move || work(number, one))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a client's thread does not panic")).collect()
+    })
 }
 
 /// Does `step` over and over for `span`, at least once: how often, and in how many seconds.

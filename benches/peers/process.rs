@@ -1,4 +1,4 @@
-//! A server's processes: what CPU time the whole tree has used, and how to end it.
+//! A server's processes: what CPU time and memory the whole tree has used, and how to end it.
 //!
 //! Some servers fork once or twice for each session, so the tree is read anew each time. A child that has ended
 //! is counted by its parent, which has waited for it.
@@ -51,6 +51,24 @@ pub fn cpu_seconds(root: u32) -> Option<f64> {
     let tree = tree(root);
     let ticks: u64 = tree.iter().map(|(_, stat)| stat.ticks).sum();
     (!tree.is_empty()).then_some(ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// Bytes of memory that the tree below `root` holds, if the system tells. What processes share is counted once.
+pub fn memory(root: u32) -> Option<f64> {
+    let proportional = |pid: u32| -> Option<f64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib * 1024.0)
+    };
+    // A process that has ended meanwhile holds none.
+    let held: Vec<f64> = tree(root).into_iter().filter_map(|(pid, _)| proportional(pid)).collect();
+    (!held.is_empty()).then(|| held.iter().sum())
+}
+
+/// Asks a process to end.
+pub fn end(child: &Child) -> std::io::Result<()> {
+    let pid = Pid::from_raw(child.id().cast_signed()).ok_or(std::io::ErrorKind::NotFound)?;
+    Ok(kill_process(pid, Signal::TERM)?)
 }
 
 /// Kills the whole tree, the root first so that it starts nothing more, and waits for the root.

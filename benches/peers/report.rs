@@ -1,7 +1,8 @@
 //! Tables: one for each measurement with everything that was seen, and one at the end for the README.
 
-use crate::measure::{Sample, Terms};
+use crate::measure::Sample;
 use crate::servers::Kind;
+use crate::what::{Figure, Terms};
 
 /// All samples that one server gave for one measurement, or why there are none.
 pub struct Row {
@@ -20,7 +21,7 @@ impl Table {
     /// Medians, extremes, CPU time and how longshore compares.
     pub fn print(&self) {
         let terms = &self.terms;
-        let better = if terms.more_is_better { "more is better" } else { "less is better" };
+        let better = if terms.scale == Figure::Rate { "more is better" } else { "less is better" };
         let rounds = self.rows.iter().map(|row| row.samples.len()).max().unwrap_or_default();
         println!("\n{} in {} ({better}; median of {rounds})", terms.title, terms.unit);
         println!("  {:<10} {:>10}   {:>19}   {:>12}   longshore is", "", terms.unit, "min - max", terms.cpu.0);
@@ -29,10 +30,10 @@ impl Table {
                 println!("  {:<10} {}", row.kind.name(), row.trouble.as_deref().unwrap_or("no samples"));
                 continue;
             };
-            let mut values: Vec<f64> = row.samples.iter().map(|sample| terms.value(sample)).collect();
+            let mut values: Vec<f64> = row.samples.iter().map(|sample| sample.figure).collect();
             values.sort_by(f64::total_cmp);
             let range = format!("{} - {}", number(values[0]), number(values[values.len() - 1]));
-            let cpu = median(row.samples.iter().filter_map(|sample| terms.cpu_value(sample)).collect());
+            let cpu = median(row.samples.iter().filter_map(|sample| sample.cpu).collect());
             let cpu = cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.3}"));
             let ratio = self.ratio(row.kind).map_or_else(String::new, |ratio| format!("{ratio:.2} x as fast"));
             let trouble = row.trouble.as_ref().map_or_else(String::new, |trouble| format!(" (then: {trouble})"));
@@ -42,7 +43,7 @@ impl Table {
 
     fn median_of(&self, kind: Kind) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.kind == kind)?;
-        median(row.samples.iter().map(|sample| self.terms.value(sample)).collect())
+        median(row.samples.iter().map(|sample| sample.figure).collect())
     }
 
     /// longshore against a peer; `None` for longshore itself or where one of them has no value.

@@ -12,18 +12,20 @@ use std::fs::{self, File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::client::{Session, go_on};
-use crate::ground::Ground;
-use crate::measure::RATE;
+use crate::ground::{Ground, RATE};
 use crate::process;
 
 /// Passive ports of every server: longshore's default.
 const PASSIVE: RangeInclusive<u16> = 49152..=65535;
+
+/// Sessions at once that every server lets in, all from one address.
+const SESSIONS: usize = 10_100;
 
 /// How long a server may take until it serves.
 const START: Duration = Duration::from_secs(10);
@@ -31,17 +33,18 @@ const START: Duration = Duration::from_secs(10);
 /// What the names of the user's own settings begin with; they take no part in a run.
 const OWN_ENVIRONMENT: &str = "LONGSHORE_";
 
-/// The four servers, in the order in which they take their turns.
+/// The servers, in the order in which they take their turns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Longshore,
     Vsftpd,
     Proftpd,
     PureFtpd,
+    Pyftpdlib,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Longshore, Self::Vsftpd, Self::Proftpd, Self::PureFtpd];
+    pub const ALL: [Self; 5] = [Self::Longshore, Self::Vsftpd, Self::Proftpd, Self::PureFtpd, Self::Pyftpdlib];
 
     /// The program's name, which is also what filters and tables call it.
     pub fn name(self) -> &'static str {
@@ -50,13 +53,25 @@ impl Kind {
             Self::Vsftpd => "vsftpd",
             Self::Proftpd => "proftpd",
             Self::PureFtpd => "pure-ftpd",
+            Self::Pyftpdlib => "pyftpdlib",
         }
+    }
+
+    /// Whether each session has a process of its own, or two.
+    pub fn forks(self) -> bool {
+        matches!(self, Self::Vsftpd | Self::Proftpd | Self::PureFtpd)
     }
 
     /// Where the program is: below `LONGSHORE_PEERS` as `dpkg -x` lays it out, or installed.
     fn program(self) -> Option<PathBuf> {
         let package = match self {
             Self::Longshore => return Some(PathBuf::from(env!("CARGO_BIN_EXE_longshore"))),
+            Self::Pyftpdlib => {
+                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/pyftpd.py");
+                let mut python = Command::new("python3");
+                python.args(["-c", "import pyftpdlib"]).env("PYTHONPATH", python_packages()).stderr(Stdio::null());
+                return python.status().is_ok_and(|status| status.success()).then_some(script);
+            }
             Self::Proftpd => "proftpd-core",
             Self::Vsftpd | Self::PureFtpd => self.name(),
         };
@@ -70,7 +85,7 @@ impl Kind {
 /// The version that a program tells of itself.
 fn version(program: &Path, kind: Kind, home: &Path) -> Option<String> {
     let flag = match kind {
-        Kind::Longshore | Kind::Proftpd => "--version",
+        Kind::Longshore | Kind::Proftpd | Kind::Pyftpdlib => "--version",
         Kind::Vsftpd => "-v",
         Kind::PureFtpd => "--help",
     };
@@ -78,7 +93,7 @@ fn version(program: &Path, kind: Kind, home: &Path) -> Option<String> {
     let told = File::create(&path).ok()?;
     let mut command = Command::new(program);
     command.arg(flag).stdin(told.try_clone().ok()?).stdout(told.try_clone().ok()?).stderr(told);
-    command.env("LD_LIBRARY_PATH", libraries()).status().ok()?;
+    command.env("LD_LIBRARY_PATH", libraries()).env("PYTHONPATH", python_packages()).status().ok()?;
     let text = fs::read_to_string(path).ok()?;
     let mut words = text.split_whitespace().map(|word| word.trim_start_matches('v'));
     words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.')).map(str::to_owned)
@@ -96,6 +111,11 @@ pub struct Server {
 impl Server {
     /// Starts a server and waits until it lets us in. `None` means that it is not installed.
     pub fn start(kind: Kind, ground: &Ground) -> Result<Option<Self>> {
+        Self::start_under(&[], kind, ground)
+    }
+
+    /// The same, run by another program, such as valgrind.
+    pub fn start_under(runner: &[&str], kind: Kind, ground: &Ground) -> Result<Option<Self>> {
         let Some(program) = kind.program() else { return Ok(None) };
         let home = ground.path(kind.name());
         fs::create_dir_all(home.join("empty"))?;
@@ -104,9 +124,14 @@ impl Server {
 
         let mut command = match kind {
             Kind::Longshore => {
-                let mut command = Command::new(program);
+                let mut words = runner.iter().map(OsStr::new).chain([program.as_os_str()]);
+                let mut command = Command::new(words.next().unwrap_or_default());
+                command.args(words);
                 command.args(["--listen", &address.to_string(), "--anonymous", "read-write", "--root"]);
                 command.arg(ground.root());
+                for limit in ["MAX_SESSIONS", "MAX_SESSIONS_PER_IP"] {
+                    command.env(format!("LONGSHORE__LIMITS__{limit}"), SESSIONS.to_string());
+                }
                 command.env("LONGSHORE__LIMITS__PATH_DOWNLOAD_RATES", format!("/rated={RATE} MB"));
                 command.env("LONGSHORE__TLS__CERTIFICATE", ground.path("certificate.pem"));
                 command.env("LONGSHORE__TLS__KEY", ground.path("key.pem"));
@@ -125,7 +150,7 @@ impl Server {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(OWN_ENVIRONMENT)) {
             command.env_remove(name);
         }
-        command.env("LD_LIBRARY_PATH", libraries());
+        command.env("LD_LIBRARY_PATH", libraries()).env("PYTHONPATH", python_packages());
         let child = command.spawn().with_context(|| format!("run {}", command.get_program().display()))?;
         let mut server = Self { kind, version, address, child, log };
         server.wait()?;
@@ -135,6 +160,19 @@ impl Server {
     /// CPU seconds that all processes of this server have used.
     pub fn cpu_seconds(&self) -> Option<f64> {
         process::cpu_seconds(self.child.id())
+    }
+
+    /// Bytes of memory that all processes of this server hold.
+    pub fn memory(&self) -> Option<f64> {
+        process::memory(self.child.id())
+    }
+
+    /// Has it stop in its own time.
+    pub fn stop(mut self) -> Result<()> {
+        process::end(&self.child)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "it ended with {status}: {}", self.last_words());
+        Ok(())
     }
 
     /// Waits for a whole login, not only for the port.
@@ -222,10 +260,14 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, ground: &Ground, prog
             );
             (text, vec!["-n".into(), "-c".into(), file.clone().into_os_string()])
         }
+        Kind::Pyftpdlib => {
+            let arguments = format!("{host} {port} {low} {high} {root} {both} {dir}/transfers.log");
+            return Ok(arguments.split(' ').map(OsString::from).collect());
+        }
         Kind::PureFtpd => {
             // It takes flags only. -e anonymous, -H no DNS, -M may make directories, -L entries in a listing.
             let text = format!(
-                "-4 -e -H -M -S {host},{port} -c 200 -C 100 -L 20000:5 -p {low}:{high} -f none -O clf:{dir}/transfers.log -g {dir}/pid -Y 1 -2 {both}"
+                "-4 -e -H -M -S {host},{port} -c {SESSIONS} -C {SESSIONS} -L 20000:5 -p {low}:{high} -f none -O clf:{dir}/transfers.log -g {dir}/pid -Y 1 -2 {both}"
             );
             let arguments = text.split(' ').map(OsString::from).collect();
             (text, arguments)
@@ -259,6 +301,11 @@ fn as_user_ftp(home: &Path, root: &Path, program: &Path, arguments: &[OsString])
 /// Where the peers are unpacked, if anywhere.
 fn peers() -> Option<PathBuf> {
     std::env::var_os("LONGSHORE_PEERS").map(PathBuf::from)
+}
+
+/// Where Python finds what was unpacked with the peers.
+fn python_packages() -> OsString {
+    peers().map(|peers| peers.join("pyftpdlib").into_os_string()).unwrap_or_default()
 }
 
 /// The libraries that were unpacked with the peers, and those that were asked for anyway.
