@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -302,24 +302,34 @@ fn connections_that_nobody_uses_cost_their_session_nothing_but_its_time() {
     drop(kept);
 }
 
-/// The kernel closes its connections in the ordinary way, which is what the end of a file looks like.
+/// The kernel closes its connections in the ordinary way, which is what the end of a file looks like. It does so in one go
+/// here: on a busy machine others come in between for longer than a server can wait.
 #[test]
 fn a_client_that_is_killed_during_a_replacement_costs_no_old_file() {
     let old = noise(2_000_000, 1);
     let server = Server::builder().file("x", &old).start();
     fs::write(server.beside("new"), noise(20_000_000, 2)).unwrap();
     let url = format!("ftp://{}/x", server.address());
-    for _ in 0..rounds(3, 50) {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--limit-rate", "1M", "--upload-file"]).arg(server.beside("new")).arg(&url);
-        let Ok(mut curl) = curl.spawn() else { return left_out("curl is not installed, so it was not killed") };
+    let works = |command: &mut Command| command.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    if !works(Command::new("chrt").args(["--fifo", "1", "curl", "--version"])) {
+        return left_out("curl is not installed, or may not go before others (that needs root), so it was not killed");
+    }
+    for round in 0..rounds(3, 50) {
+        let mut curl = Command::new("chrt");
+        curl.args(["--fifo", "1", "curl"])
+            .args(["--silent", "--limit-rate", "1M", "--upload-file"])
+            .arg(server.beside("new"))
+            .arg(&url);
+        let mut curl = curl.spawn().unwrap();
         let stored = |temporary: &String| fs::metadata(server.path(temporary)).is_ok_and(|file| file.len() > 1_000_000);
         let begun = poll(|| server.names("").iter().find(|name| *name != "x" && stored(name)).map(drop));
         curl.kill().unwrap();
         curl.wait().unwrap();
         assert!(begun.is_some(), "curl uploads nothing");
-        let complete = server.events_of_ended().iter().filter(|event| event["outcome"] == "complete").count();
-        assert_eq!(complete, 0);
+        let events_of =
+            |kind: &str| server.events().into_iter().filter(|event| event["event"] == kind).collect::<Vec<_>>();
+        assert!(poll(|| (events_of("session_closed").len() > round).then_some(())).is_some(), "the session goes on");
+        assert_eq!(events_of("transfer")[round]["outcome"], "control_lost");
         assert!(server.read("x") == old);
         assert_eq!(server.names(""), ["x"]);
     }
