@@ -1,46 +1,36 @@
-//! TLS by rustls: the certificate and its key, read again when their files change, and a TLS channel over a socket.
-//!
-//! The channel drives rustls itself on the non-blocking socket instead of through tokio-rustls: control reads and writes
-//! at the same time and may drop either call, and data measures how long nothing moved.
+//! TLS by rustls: the certificate and its key, read again when their files change, and channels over sockets.
 
 use std::fs;
-use std::io::{self, BufRead, IoSlice, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
-use rustls::{HandshakeKind, InconsistentKeys, ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{InconsistentKeys, ServerConfig};
 use tokio::net::TcpStream;
-use tokio::task::coop::consume_budget;
-use tokio::time::timeout;
-use x509_parser::parse_x509_certificate;
-use x509_parser::time::ASN1Time;
 
 use crate::settings::value::quoted;
 use crate::settings::{ClientCertificates, Faults, Loaded, TlsSettings, TlsVersion};
 
+mod channel;
 mod clients;
+mod files;
+mod memory;
 mod subject;
 
+pub(crate) use channel::Channel;
+pub(crate) use files::Lifetime;
+use files::{read_chain, read_key};
+use memory::{Binding, Memory};
 pub(crate) use subject::Subject;
-
-/// How long a client may take for its handshake.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is read from a control connection at once.
 const CONTROL_PIECE: usize = 4 << 10;
 
 /// What is read from a data connection at once: rustls by itself asks the kernel for 4 KiB at a time.
 const DATA_PIECE: usize = 64 << 10;
-
-/// TLS sessions remembered for clients without tickets (curl with TLS 1.2).
-const CACHED_SESSIONS: usize = 4096;
 
 /// What a client may call the protocol (ALPN), if it calls it anything. A browser calls it HTTP: whoever led it here could
 /// have it take a file for a page of the name in the certificate.
@@ -229,308 +219,6 @@ impl Pair {
             error => vec![("tls.certificate", format!("cannot be used: {error}; name another certificate and key"))],
         })?;
         Ok(Self { config: Arc::new(config), seen })
-    }
-}
-
-/// What TLS sessions are resumed from. It outlives a change of the certificate.
-#[derive(Debug)]
-struct Memory {
-    /// Made and read by this process only, and good again and again: clients present the ticket of the control
-    /// connection for each transfer.
-    tickets: Arc<dyn ProducesTickets>,
-    cache: Arc<ServerSessionMemoryCache>,
-}
-
-impl Memory {
-    fn new() -> Result<Arc<Self>, rustls::Error> {
-        let tickets = ring::Ticketer::new()?;
-        Ok(Arc::new(Self { tickets, cache: ServerSessionMemoryCache::new(CACHED_SESSIONS) }))
-    }
-}
-
-/// What one connection has rustls remember, with the FTP session's number in front, and what it resumed. rustls could
-/// keep such a number by itself (`set_resumption_data`), but in TLS 1.3 only.
-#[derive(Debug)]
-struct Binding {
-    memory: Arc<Memory>,
-    session: u64,
-    /// Nothing is resumed.
-    anew: bool,
-    /// The FTP session whose TLS session was looked up last; they count from 1.
-    resumed: AtomicU64,
-}
-
-impl Binding {
-    fn bind(&self, remembered: &[u8]) -> Vec<u8> {
-        [&self.session.to_be_bytes(), remembered].concat()
-    }
-
-    fn unbind(&self, bound: &[u8]) -> Option<Vec<u8>> {
-        let (session, remembered) = bound.split_first_chunk().filter(|_| !self.anew)?;
-        self.resumed.store(u64::from_be_bytes(*session), Ordering::Relaxed);
-        Some(remembered.to_vec())
-    }
-}
-
-impl ProducesTickets for Binding {
-    fn enabled(&self) -> bool {
-        self.memory.tickets.enabled()
-    }
-
-    fn lifetime(&self) -> u32 {
-        self.memory.tickets.lifetime()
-    }
-
-    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.memory.tickets.encrypt(&self.bind(plain))
-    }
-
-    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.unbind(&self.memory.tickets.decrypt(cipher)?)
-    }
-}
-
-impl StoresServerSessions for Binding {
-    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.memory.cache.put(key, self.bind(&value))
-    }
-
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.unbind(&self.memory.cache.get(key)?)
-    }
-
-    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.unbind(&self.memory.cache.take(key)?)
-    }
-
-    fn can_cache(&self) -> bool {
-        true
-    }
-}
-
-/// From when to when a certificate is valid.
-#[derive(Debug)]
-pub(crate) struct Lifetime {
-    begin: ASN1Time,
-    /// Its last moment.
-    pub end: ASN1Time,
-}
-
-impl Lifetime {
-    /// That of the first certificate of a PEM file.
-    pub fn of(path: &Path) -> Result<Self, String> {
-        Self::of_first(&read_certificates(path)?)
-    }
-
-    fn of_first(chain: &[CertificateDer<'_>]) -> Result<Self, String> {
-        let (_, parsed) = parse_x509_certificate(&chain[0])
-            .map_err(|error| format!("is no certificate that can be read: {error}; make it anew"))?;
-        Ok(Self { begin: parsed.validity().not_before, end: parsed.validity().not_after })
-    }
-
-    /// How many whole days it is valid from now on.
-    pub fn days_left(&self) -> i64 {
-        (self.end.timestamp() - now()) / (24 * 3600)
-    }
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
-}
-
-/// The certificates of a PEM file, the server's own first. The words of a fault follow `key = value`.
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain = read_certificates(path)?;
-    let Lifetime { begin, end } = Lifetime::of_first(&chain)?;
-    if end.timestamp() < now() {
-        return Err(format!("has expired on {end}; renew it"));
-    }
-    if begin.timestamp() > now() {
-        return Err(format!(
-            "is not valid before {begin}; set this machine's clock, or name one that is valid already"
-        ));
-    }
-    Ok(chain)
-}
-
-/// The certificates of a PEM file, at least one.
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let found = found.map_err(|error| format!("is no PEM file: {error}; write the certificate as PEM"))?;
-    match found.is_empty() {
-        true => Err("has no certificate in it; name a PEM file with BEGIN CERTIFICATE".to_owned()),
-        false => Ok(found),
-    }
-}
-
-/// The first private key of a PEM file.
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => {
-            "has no private key in it; name a PEM file with BEGIN PRIVATE KEY, without a password".to_owned()
-        }
-        error => format!("is no PEM file: {error}; write the key as PEM"),
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("cannot be read: {error}; name a PEM file that this user may read"))
-}
-
-/// TLS over a socket that the caller holds. Nothing in here waits but the handshake.
-#[derive(Debug)]
-pub(crate) struct Channel {
-    connection: ServerConnection,
-    binding: Arc<Binding>,
-    /// Encrypted bytes from the socket; those from `at` to `filled` wait for rustls.
-    raw: Box<[u8]>,
-    at: usize,
-    filled: usize,
-    /// The peer has closed the socket's other side.
-    ended: bool,
-}
-
-impl Channel {
-    async fn accept(stream: &TcpStream, config: ServerConfig, binding: Arc<Binding>, piece: usize) -> io::Result<Self> {
-        let mut connection = ServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
-        // What is written is bounded by whoever writes, who sends it before the next.
-        connection.set_buffer_limit(None);
-        let mut channel = Self { connection, binding, raw: vec![0; piece].into(), at: 0, filled: 0, ended: false };
-        let handshake = timeout(HANDSHAKE_LIMIT, channel.shake_hands(stream)).await;
-        handshake.unwrap_or_else(|_| {
-            let text = format!("no TLS handshake within {} s", HANDSHAKE_LIMIT.as_secs());
-            Err(io::Error::new(io::ErrorKind::TimedOut, text))
-        })?;
-        Ok(channel)
-    }
-
-    async fn shake_hands(&mut self, stream: &TcpStream) -> io::Result<()> {
-        loop {
-            consume_budget().await;
-            match self.flush(stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    stream.writable().await?;
-                    continue;
-                }
-                result => result?,
-            }
-            if !self.connection.is_handshaking() {
-                return Ok(());
-            }
-            if self.ended {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client closed it in the TLS handshake"));
-            }
-            match self.receive(stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
-                result => result?,
-            }
-        }
-    }
-
-    /// Appends what has come to `buffer`, within its capacity; 0 says that the peer has ended TLS as it should.
-    pub fn read(&mut self, stream: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        loop {
-            let mut reader = self.connection.reader();
-            match reader.fill_buf() {
-                Ok(plain) => {
-                    let count = plain.len().min(buffer.capacity() - buffer.len());
-                    buffer.extend_from_slice(&plain[..count]);
-                    reader.consume(count);
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    let text = "it ended without TLS's close_notify, so its last bytes may be missing";
-                    return Err(io::Error::new(error.kind(), text));
-                }
-                Err(error) => return Err(error),
-            }
-            self.receive(stream)?;
-        }
-    }
-
-    /// Encrypts all of `bytes`; [`Channel::flush`] sends them.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.connection.writer().write_all(bytes)
-    }
-
-    /// Sends what is encrypted, or as much of it as the socket takes (`WouldBlock`).
-    pub fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
-        while self.connection.wants_write() {
-            self.connection.write_tls(&mut Socket(stream))?;
-        }
-        Ok(())
-    }
-
-    /// Whether encrypted bytes wait for the socket.
-    pub fn has_unsent(&self) -> bool {
-        self.connection.wants_write()
-    }
-
-    /// Says that nothing follows; [`Channel::flush`] sends it.
-    pub fn close_notify(&mut self) {
-        self.connection.send_close_notify();
-    }
-
-    /// The FTP session whose TLS session the client resumed.
-    pub fn resumed(&self) -> Option<u64> {
-        let resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        resumed.then(|| self.binding.resumed.load(Ordering::Relaxed))
-    }
-
-    /// The certificate that the client has shown, of an issuer in `tls.client_ca`; what is resumed remembers it.
-    pub fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.connection.peer_certificates()?.first()
-    }
-
-    /// `1.2` or `1.3`.
-    pub fn version(&self) -> &'static str {
-        match self.connection.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => "1.3",
-            _ => "1.2",
-        }
-    }
-
-    /// The cipher suite by its name in the standard.
-    pub fn cipher(&self) -> &'static str {
-        self.connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default()
-    }
-
-    /// Has rustls take encrypted bytes, from the socket when none wait.
-    fn receive(&mut self, stream: &TcpStream) -> io::Result<()> {
-        if self.at == self.filled {
-            (self.at, self.filled) = (0, 0);
-            self.filled = stream.try_read(&mut self.raw)?;
-            self.ended = self.filled == 0;
-        }
-        // At the end this reads nothing, which tells rustls that it is the end.
-        self.at += self.connection.read_tls(&mut &self.raw[self.at..self.filled])?;
-        let taken = self.connection.process_new_packets();
-        // Answers of TLS itself, an alert for instance. They go out with the next flush at the latest.
-        let sent = self.flush(stream);
-        taken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        match sent {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The socket as rustls writes to it.
-struct Socket<'a>(&'a TcpStream);
-
-impl Write for Socket<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(pieces)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -8,7 +8,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::{Wrong, read_certificates};
+use super::Wrong;
+use super::files::read_certificates;
 use crate::settings::{ClientCertificates, TlsSettings};
 
 /// What checks the certificates of clients against those of `tls.client_ca`.
