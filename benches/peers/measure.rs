@@ -67,7 +67,11 @@ impl What {
                 let sessions = (0..clients).map(|_| login(tls)).collect::<Result<Vec<_>>>()?;
                 large(way, sessions, ground)
             }
-            Self::Beside(_) => large(Way::Down, vec![login(false)?], ground),
+            Self::Beside(_) => {
+                let downloads = (0..scale.rounds).map(|_| large(Way::Down, vec![login(false)?], ground));
+                let downloads = downloads.collect::<Result<Vec<_>>>()?;
+                Ok(downloads.into_iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
+            }
             Self::Rated => {
                 let mut session = login(false)?;
                 let start = Instant::now();
@@ -91,8 +95,10 @@ impl What {
                 repeat(scale.span / 2, |_| Session::login_over(server.address, tls.then_some(&anew))?.quit())
             }
             Self::Idle(sessions) => {
+                // A fresh one: what has served before has freed memory at hand.
+                let server = Server::start(server.kind, ground)?.context("it is gone")?;
                 let before = server.memory().context("the system tells no memory")?;
-                let idle = open_idle(sessions, server)?;
+                let idle = open_idle(sessions, &server)?;
                 let after = server.memory().context("the system tells no memory")?;
                 Ok((idle.len() as f64, after - before))
             }

@@ -229,7 +229,7 @@ fn arguments(kind: Kind, address: SocketAddr, home: &Path, ground: &Ground, prog
                  anonymous_enable=YES\nlocal_enable=NO\nanon_root={root}\nno_anon_password=NO\n\
                  write_enable=YES\nanon_upload_enable=YES\nanon_other_write_enable=YES\nanon_umask=022\n\
                  nopriv_user=ftp\nsecure_chroot_dir={dir}/empty\ntcp_wrappers=NO\nuse_sendfile=YES\n\
-                 pasv_min_port={low}\npasv_max_port={high}\n\
+                 max_clients=0\nmax_per_ip=0\npasv_min_port={low}\npasv_max_port={high}\n\
                  xferlog_enable=YES\nvsftpd_log_file={dir}/transfers.log\n\
                  ssl_enable=YES\nallow_anon_ssl=YES\nrequire_ssl_reuse=NO\n\
                  rsa_cert_file={certificate}\nrsa_private_key_file={key}\n"

@@ -105,10 +105,10 @@ impl What {
         small_tls(Up),
         Login { tls: true },
         Idle(300),
-        Beside(300),
         Idle(3_000),
-        Beside(3_000),
         Idle(10_000),
+        Beside(300),
+        Beside(3_000),
         Beside(10_000),
     ];
 

@@ -457,8 +457,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// The word that JSON has for a unit variant, so that both formats speak alike.
-/// An outcome, a reason or the like as one word, as JSON has it.
+/// An outcome, a reason or the like as the word that JSON has for it, so that both formats speak alike.
 pub(crate) fn word(it: &impl Serialize) -> String {
     serde_json::to_string(it).unwrap_or_default().trim_matches('"').to_owned()
 }
