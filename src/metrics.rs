@@ -126,8 +126,9 @@ impl Metrics {
     pub async fn follow(self) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.0.catch_up() {
+        loop {
             ticks.tick().await;
+            self.0.catch_up();
         }
     }
 
@@ -142,18 +143,16 @@ impl Metrics {
 }
 
 impl Inner {
-    /// Counts what has been sent by now; `false` when nothing will follow. What a busy moment sends meanwhile waits.
-    fn catch_up(&self) -> bool {
+    /// Counts what has been sent by now. What a busy moment sends meanwhile waits.
+    fn catch_up(&self) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..=events.len() {
             match events.try_recv() {
                 Ok(event) => self.count(&event),
                 Err(TryRecvError::Lagged(missed)) => drop(self.counted.missed.inc_by(missed)),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Closed) => return false,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
-        true
     }
 
     fn count(&self, event: &Event) {

@@ -56,6 +56,8 @@ impl What {
         drop(idle);
         ground.clear_uploads()?;
         let cpu = before.zip(after).map(|(before, after)| (after - before) / done.0 * terms.cpu.1);
+        // Those are in a server of their own.
+        let cpu = cpu.filter(|_| !matches!(self, Self::Idle(_)));
         Ok(Sample { figure: terms.figure(done), cpu })
     }
 

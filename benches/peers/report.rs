@@ -35,7 +35,7 @@ impl Table {
             let range = format!("{} - {}", number(values[0]), number(values[values.len() - 1]));
             let cpu = median(row.samples.iter().filter_map(|sample| sample.cpu).collect());
             let cpu = cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.3}"));
-            let ratio = self.ratio(row.kind).map_or_else(String::new, |ratio| format!("{ratio:.2} x as fast"));
+            let ratio = self.ratio(row.kind).map_or_else(String::new, |ratio| format!("{ratio:.2} x as good"));
             let trouble = row.trouble.as_ref().map_or_else(String::new, |trouble| format!(" (then: {trouble})"));
             println!("  {:<10} {:>10}   {range:>19}   {cpu:>12}   {ratio}{trouble}", row.kind.name(), number(middle));
         }
@@ -58,7 +58,7 @@ pub fn print_summary(tables: &[Table], kinds: &[Kind]) {
     if tables.is_empty() || kinds.is_empty() {
         return;
     }
-    println!("\nMedians; in brackets how many times as fast longshore is.\n");
+    println!("\nMedians; in brackets how many times as good longshore is.\n");
     print!("| |");
     kinds.iter().for_each(|kind| print!(" {} |", kind.name()));
     println!("\n|---|{}", "---:|".repeat(kinds.len()));

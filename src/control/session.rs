@@ -280,7 +280,7 @@ impl Session {
         }
         if ended.is_none()
             && answer.encrypt
-            && let Err(reason) = self.encrypt().await
+            && let Err(reason) = Box::pin(self.encrypt()).await
         {
             return Ok(Some(reason));
         }

@@ -119,7 +119,7 @@ impl Hub {
         }
     }
 
-    /// Follows the events until the server is gone.
+    /// Follows the events for as long as it is polled.
     pub async fn follow(&self) {
         let mut events = self.server.events().subscribe();
         let mut ticks = interval(TICK);
@@ -133,8 +133,7 @@ impl Hub {
                 match events.try_recv() {
                     Ok(event) => self.state().model.follow(&event),
                     Err(TryRecvError::Lagged(_)) => missed = true,
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Closed) => return,
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
                 }
             }
             self.tell(std::mem::take(&mut missed));
