@@ -195,8 +195,18 @@ impl OnTerminal {
         }
         let root = tempfile::tempdir().unwrap();
         let command = format!("{before} exec {LONGSHORE} --listen 127.0.0.1:0 --root {}", root.path().display());
-        let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"]);
+        // Whoever runs the tests behind nohup ignores the signal, and programs inherit that.
+        let mut script = Command::new("env");
+        script.args([
+            "--default-signal=HUP",
+            "script",
+            "--quiet",
+            "--return",
+            "--flush",
+            "--command",
+            &command,
+            "/dev/null",
+        ]);
         let mut script = Process::spawn(script.env("SHELL", "/bin/sh").env("LONGSHORE__SERVER__ADMIN_SOCKET", ""));
         let address = script.listening(1)[0];
         let children = format!("/proc/{0}/task/{0}/children", script.pid());
