@@ -1,10 +1,10 @@
 //! The servers: where each is found, how each is started on equal terms, and how it ends.
 //!
 //! Equal terms are: anonymous users may read everything and write below `upload`, passive mode on the same ports, the
-//! same certificate for whoever asks for TLS, `sendfile` on, no reverse DNS, the server's ordinary log of sessions and transfers in a file. All else is as
-//! each server ships.
+//! same certificate for whoever asks for TLS, `sendfile` on, no reverse DNS, as many sessions as are asked for, and the
+//! server's ordinary log of sessions and transfers in a file. All else is as each server ships.
 //!
-//! The peers change to the user `ftp` for a session and look up its home. They are given an `/etc/passwd` of their own
+//! Most peers change to the user `ftp` for a session and look up its home. They are given an `/etc/passwd` of their own
 //! in a mount namespace (`unshare`), so nothing needs to be set up on the machine; this and `chroot` need root.
 
 use std::ffi::{OsStr, OsString};
